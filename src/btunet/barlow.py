@@ -1,0 +1,96 @@
+"""Barlow Twins (Zbontar et al. 2021): make two views of a patch agree and the features differ.
+
+The correlation is computed in float32 with an epsilon: a constant feature gives 0, not NaN. Its (D, D) matrix can only
+become the identity when there are more samples than features (N > D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+EPSILON = 1e-5
+
+
+def cross_correlation(z_a: Tensor, z_b: Tensor) -> Tensor:
+    """Return the correlation between the features of two views over the batch (Eq. 2 of the paper).
+
+    Parameters
+    ----------
+    z_a, z_b
+        Embeddings (N, D) of the two views.
+
+    Returns
+    -------
+    Tensor
+        (D, D) float32 in -1..1.
+
+    Raises
+    ------
+    ValueError
+        If N < 2 or the shapes differ.
+    """
+    if z_a.shape != z_b.shape or len(z_a) < 2:
+        raise ValueError(f"embeddings are {tuple(z_a.shape)} and {tuple(z_b.shape)}; expected twice (N, D) with N > 1")
+    return _standardise(z_a).T @ _standardise(z_b) / len(z_a)  # (D, D)
+
+
+def _standardise(z: Tensor) -> Tensor:
+    """Zero mean, unit variance of every feature over the batch."""
+    z = z.float()
+    return (z - z.mean(0)) / (z.var(0, unbiased=False) + EPSILON).sqrt()
+
+
+def barlow_twins(z_a: Tensor, z_b: Tensor, redundancy: float) -> tuple[Tensor, Tensor]:
+    """Return the two parts of the loss (Eq. 1): invariance and redundancy reduction, the latter times ``redundancy``.
+
+    Parameters
+    ----------
+    z_a, z_b
+        Embeddings (N, D) of the two views.
+    redundancy
+        The paper's lambda, the weight of one off-diagonal term.
+    """
+    with torch.autocast(z_a.device.type, enabled=False):
+        c = cross_correlation(z_a, z_b)  # (D, D)
+    on_diagonal = (torch.diagonal(c) - 1).square().sum()
+    off_diagonal = c.square().sum() - torch.diagonal(c).square().sum()
+    return on_diagonal, redundancy * off_diagonal
+
+
+@torch.no_grad()
+def effective_rank(features: Tensor) -> float:
+    """Return how many directions (N, D) features use: exp of the entropy of their singular values.
+
+    Roy & Vetterli 2007. 1 means collapse, min(N - 1, D) is the most there can be.
+    """
+    centred = features.float() - features.float().mean(0)
+    singular = torch.linalg.svdvals(centred)
+    if singular.sum() <= EPSILON:
+        return 1.0
+    p = singular / singular.sum()
+    return float(torch.exp(-(p * torch.log(p + 1e-12)).sum()))
+
+
+class Projector(nn.Module):
+    """Pool every level of the encoder over space and map it to the D embeddings that are compared.
+
+    All levels, not the bottleneck alone as in BT-Unet, so that the skip connections are trained as well.
+    """
+
+    def __init__(self, widths: Sequence[int], dimensions: int, hidden: int = 256) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(sum(widths), hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, dimensions, bias=False),
+        )
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Return embeddings (N, D) of the encoder's maps."""
+        pooled = torch.cat([f.mean((-2, -1)) for f in features], 1)  # (N, sum of widths)
+        embeddings: Tensor = self.layers(pooled)
+        return embeddings

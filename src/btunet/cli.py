@@ -1,0 +1,320 @@
+"""The command line: thin wrappers that read, run a task, and write."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from .errors import BtunetError
+from .images import Stack
+from .model import Model
+from .reading import find, pair, read
+from .settings import FinetuneSettings, PredictSettings, PretrainSettings, Settings
+from .task import Progress, Task, run
+
+logger = logging.getLogger(__name__)
+app = App(
+    name="btunet",
+    help="Segment images from a few strokes: pre-train on what is not labelled, fine-tune, predict, evaluate.",
+    version_flags=["--version"],
+)
+Many = Parameter(consume_multiple=True)
+Flat = Parameter(name="*")
+INTERRUPTED, MISTAKE = 130, 2
+
+
+def flags(settings: type[Settings]) -> type:
+    """Return a settings class whose fields carry their help texts and choices in the form cyclopts reads."""
+    hints = [
+        (f.name, Annotated[_flag_type(f), Parameter(help=f.metadata["help"])], _same(f))
+        for f in dataclasses.fields(settings)
+    ]
+    here = {"__module__": __name__}  # or cyclopts takes it for a builtin
+    return dataclasses.make_dataclass(
+        settings.__name__, hints, bases=(settings,), namespace=here, frozen=True, kw_only=True
+    )
+
+
+def _flag_type(f: dataclasses.Field[Any]) -> Any:
+    """Return the type of a flag: its choices if there are any."""
+    return Literal[f.metadata["choices"]] if f.metadata["choices"] else type(f.default)
+
+
+def _same(f: dataclasses.Field[Any]) -> Any:
+    return dataclasses.field(default=f.default, metadata=f.metadata)
+
+
+if TYPE_CHECKING:
+    from .settings import FinetuneSettings as FinetuneFlags
+    from .settings import PredictSettings as PredictFlags
+    from .settings import PretrainSettings as PretrainFlags
+else:
+    PretrainFlags, FinetuneFlags, PredictFlags = map(flags, (PretrainSettings, FinetuneSettings, PredictSettings))
+
+
+@app.command
+def pretrain(
+    *images: Path, out: Path, start_from: Path | None = None, settings: Annotated[PretrainFlags | None, Flat] = None
+) -> int:
+    """Pre-train an encoder on images without labels (Barlow Twins).
+
+    Parameters
+    ----------
+    images
+        Image files, folders or .zarr.
+    out
+        File to write the encoder to (.safetensors).
+    start_from
+        Model whose encoder is trained further.
+    """
+    from .pretraining import pretrain as task
+
+    stacks = [read(path) for path in find(images)]
+    start = Model.load(start_from) if start_from else None
+    return _train(task(stacks, settings, start_from=start), out)
+
+
+@app.command
+def finetune(
+    *,
+    images: Annotated[list[Path], Many],
+    labels: Annotated[list[Path], Many],
+    out: Path,
+    dense: bool = False,
+    start_from: Path | None = None,
+    settings: Annotated[FinetuneFlags | None, Flat] = None,
+) -> int:
+    """Train a model from strokes or masks.
+
+    Parameters
+    ----------
+    images
+        Image files, folders or .zarr.
+    labels
+        Label files or folders, paired with the images by name: 0 = not annotated, 1 = background, 2.. = classes.
+    out
+        File to write the model to (.safetensors).
+    dense
+        Labels are masks: 0 = background, 1.. = classes, 255 = ignore.
+    start_from
+        Pre-trained encoder, or model to train further.
+    """
+    from .finetuning import finetune as task
+
+    image_files = find(images)
+    pairs = pair(image_files, find(labels))
+    if len(pairs) < len(image_files):
+        _say(f"{len(image_files) - len(pairs)} of {len(image_files)} images have no label and are not used")
+    stacks = [read(image) for image, _ in pairs]
+    drawn = [_label(read(label)) for _, label in pairs]
+    start = Model.load(start_from) if start_from else None
+    return _train(task(stacks, drawn, settings, dense=dense, start_from=start), out)
+
+
+def _label(stack: Stack) -> Any:
+    if stack.channels != 1:
+        raise ValueError(f"{stack.name} has {stack.channels} channels; labels are gray images whose values are classes")
+    return stack.data[...]
+
+
+def _train(task: Task[Model], out: Path) -> int:
+    """Run a training, save the model, and say where it is."""
+    if out.suffix != ".safetensors":
+        raise ValueError(f"--out is {out}; expected a name that ends in .safetensors")
+    with _Console() as console:
+        model = run(task, console.show)
+    model.save(out)
+    print(f"{out}  {model.describe()}")
+    return INTERRUPTED if console.interrupted else 0
+
+
+@app.command
+def predict(
+    model: Path,
+    *images: Path,
+    out: Path,
+    probabilities: bool = False,
+    format: Literal["tiff", "png", "zarr"] = "tiff",
+    settings: Annotated[PredictFlags | None, Flat] = None,
+) -> int:
+    """Write a mask for every image.
+
+    Parameters
+    ----------
+    model
+        Model file made by finetune.
+    images
+        Image files, folders or .zarr.
+    out
+        Folder for the masks, each named like its image.
+    probabilities
+        Also write the probability of every class, background first.
+    format
+        Kind of file of the masks.
+    """
+    from .prediction import predict as predict_masks
+    from .prediction import predict_probabilities
+    from .writing import write, write_probabilities
+
+    loaded, files = Model.load(model), find(images)
+    suffix = {"tiff": ".tif", "png": ".png", "zarr": ".zarr"}[format]
+    twins = {path.stem for path in files if [p.stem for p in files].count(path.stem) > 1}
+    if twins:
+        raise ValueError(f"several images are called {sorted(twins)[0]}; predict them into different folders")
+    with _Console(len(files)) as console:
+        for path in files:
+            if console.interrupted:
+                return INTERRUPTED
+            stack = read(path)
+            target = out / f"{path.stem}{suffix}"
+            if probabilities:
+                found = run(predict_probabilities(loaded, [stack], settings), console.show)[0]
+                channel_axis = len(stack.stack_shape)
+                masks = [found.argmax(channel_axis)]
+                kind = ".zarr" if format == "zarr" else ".tif"
+            else:
+                masks = run(predict_masks(loaded, [stack], settings), console.show)
+            if console.interrupted:
+                return INTERRUPTED  # a half-predicted stack must not look like a whole one
+            if probabilities:
+                print(write_probabilities(out / f"{path.stem}_probabilities{kind}", found, stack))
+            for written in write(target, masks[0], stack):
+                print(written)
+            console.files += 1
+    return 0
+
+
+@app.command
+def evaluate(predictions: Path, truth: Path, *, json_file: Annotated[Path | None, Parameter("--json")] = None) -> int:
+    """Score masks against true masks of the same name.
+
+    Parameters
+    ----------
+    predictions
+        Mask file or folder.
+    truth
+        Mask file or folder; masks without a prediction are left out.
+    json_file
+        Write everything, with the scores of every plane, to this file.
+    """
+    from .evaluation import evaluate as score
+
+    made, true = ([*find([path])] for path in (predictions, truth))
+    if len(made) == len(true) == 1:
+        report = score({made[0].stem: read(made[0])}, {made[0].stem: read(true[0])})
+    else:
+        report = score({p.stem: read(p) for p in made}, {p.stem: read(p) for p in true})
+        if len(true) > len(made):
+            _say(f"{len(true) - len(made)} of {len(true)} true masks have no prediction and are left out")
+    print(_table(report))
+    if json_file:
+        from .replace import replacing
+
+        with replacing(json_file) as part:
+            part.write_text(json.dumps(report, indent=1))
+    return 0
+
+
+def _table(report: dict[str, Any]) -> str:
+    lines = [f"{'class':>5} {'':8}{'precision':>10}{'recall':>10}{'dice':>10}{'iou':>10}"]
+    for name, scores in report["classes"].items():
+        for kind in ("mean", "pooled"):
+            values = (scores[kind][s] for s in ("precision", "recall", "dice", "iou"))
+            lines.append(f"{name:>5} {kind:8}" + "".join("         -" if v is None else f"{v:10.4f}" for v in values))
+        empty = ", ".join(f"{count} in {where}" for where, count in scores["empty"].items() if count)
+        if empty:
+            lines.append(f"{name:>5} empty: {empty}")
+    lines.append(f"mean IoU with background {report['mean_iou']:.4f} over {report['planes']} planes")
+    return "\n".join(lines)
+
+
+@app.command
+def info(file: Path, *, as_json: Annotated[bool, Parameter("--json")] = False) -> int:
+    """Say what a model file or an image is.
+
+    Parameters
+    ----------
+    file
+        Model (.safetensors) or image.
+    as_json
+        Print a model's whole record as JSON.
+    """
+    if file.suffix != ".safetensors":
+        print(read(file).describe())
+        return 0
+    model = Model.load(file)
+    print(json.dumps(model.as_dict(), indent=1) if as_json else model.describe())
+    return 0
+
+
+class _Console:
+    """Shows progress on stderr; the first Ctrl-C asks the task to stop and keep what there is, the second ends it."""
+
+    def __init__(self, files: int = 0) -> None:
+        self.interrupted = False
+        self.files = 0
+        self._of = files
+        self._shown = 0.0
+        self._started = time.monotonic()
+        self._terminal = sys.stderr.isatty()
+
+    def __enter__(self) -> _Console:
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+        if self._terminal:
+            sys.stderr.write("\n")
+
+    def _interrupt(self, *_: object) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+        _say("stopping; what was learned is kept (press Ctrl-C again to drop it)")
+
+    def show(self, progress: Progress) -> bool:
+        """Draw a line at most ten times a second on a terminal, once in five seconds elsewhere."""
+        now, last = time.monotonic(), progress.step == progress.total
+        if now - self._shown >= (0.1 if self._terminal else 5) or (last and not self._of):
+            self._shown = now
+            of = f" {self.files + 1}/{self._of}" if self._of else ""
+            values = "  ".join(f"{name} {value:.3f}" for name, value in progress.values.items())
+            line = f"{progress.stage}{of} {progress.step}/{progress.total}  {now - self._started:.0f} s  {values}"
+            sys.stderr.write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
+            sys.stderr.flush()
+        return self.interrupted
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0 done, 2 the caller's mistake, 130 interrupted."""
+    from .device import keep_freed_memory
+
+    keep_freed_memory()
+    try:
+        call: Callable[..., Any]
+        call, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+        return int(call(*bound.args, **bound.kwargs) or 0)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (CycloptsError, ValueError, BtunetError) as error:
+        _say(f"btunet: {error}")
+        return MISTAKE
+
+
+def entry() -> None:
+    """Be the ``btunet`` command."""
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""Where the work runs: device, threads, priority, memory manners of the process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+import torch
+
+from .task import Progress, Task
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pick_device() -> torch.device:
+    """Return the fastest device there is: CUDA, then Apple's MPS, then the processor."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def explain_device() -> str:
+    """Name the device and the reason it was chosen, as one line for the user."""
+    device = pick_device()
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info()
+        return f"GPU, {torch.cuda.get_device_name()}: {free / 2**30:.0f} of {total / 2**30:.0f} GB free"
+    if device.type == "mps":
+        return "GPU, Apple MPS"
+    threads = torch.get_num_threads()
+    reason = "no CUDA device found" if torch.version.cuda else "this PyTorch is built without CUDA"
+    return f"CPU, {threads} thread{'s' * (threads > 1)}: {reason}"
+
+
+def describe_device() -> Task[str]:
+    """Return `explain_device` as a task, so that a process without torch can ask another."""
+    yield Progress("looking for a device", 0, 1)
+    return explain_device()
+
+
+def use_threads(count: int) -> None:
+    """Let torch use ``count`` threads; 0 means all cores but one, so that the screen keeps a core."""
+    torch.set_num_threads(count or max(1, cores() - 1))
+
+
+def lower_priority(niceness: int = 5) -> None:
+    """Let everything else on the machine go first (POSIX; elsewhere the launcher sets it)."""
+    if hasattr(os, "nice"):
+        os.nice(niceness)
+
+
+def keep_freed_memory() -> None:
+    """Stop glibc from giving big blocks back to the system after every step, which costs page faults."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # musl has none
+            trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
+            libc.mallopt(mmap_max, 0)
+            libc.mallopt(trim_threshold, 2**31 - 1)

@@ -1,0 +1,172 @@
+"""Supervised training from strokes or dense masks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from .device import pick_device
+from .images import Stack, as_stack, check_contrast
+from .labels import Targets, check_classes, target_of_strokes, targets_of_masks, targets_of_strokes
+from .losses import IGNORE, masked_loss
+from .model import Model, check_channels
+from .networks import UNet
+from .normalise import Normalisation
+from .optimise import Average, Clock, Trainer, explained
+from .patches import Annotations, Source
+from .settings import FinetuneSettings, PredictSettings
+from .task import PredictedPlane, Progress, Reply, Steer, Strokes, Task
+from .tiles import predict_plane
+from .views import geometry, look, photometry
+
+PREVIEW_EVERY = 2.0  # seconds between two looks at the visible plane
+
+
+def finetune(
+    images: Sequence[Stack | np.ndarray],
+    labels: Sequence[np.ndarray | Strokes],
+    settings: FinetuneSettings | None = None,
+    *,
+    dense: bool = False,
+    start_from: Model | None = None,
+    classes: Sequence[str] | None = None,
+    look_at: tuple[int, int] | None = None,
+) -> Task[Model]:
+    """Train the whole network on the annotated pixels and on nothing else.
+
+    Patches are centred on annotated pixels, every class as often as the others; the loss is class-balanced
+    cross-entropy plus Dice over those pixels. The model returned holds the averaged weights.
+
+    Parameters
+    ----------
+    images
+        Stacks or arrays of one number of channels.
+    labels
+        One per image, strokes or (``dense``) masks: an integer array on its spatial axes, or {plane: (Y, X)}.
+    settings
+        How long, how much at once, which seed.
+    dense
+        Whether labels are masks (0 = background, 255 = ignore) instead of strokes (0 = not annotated).
+    start_from
+        A pre-trained encoder, or a model to train further.
+    classes
+        Names, background first; by default as many as are annotated.
+    look_at
+        (image, plane) shown to the user: predicted every two seconds and yielded in ``Progress.planes``.
+
+    Yields
+    ------
+    Progress
+        With ``loss``, ``cross-entropy`` and ``dice`` (1 is best). The reply ``True`` stops and keeps what was learned;
+        a `Steer` moves the look and replaces the strokes of planes.
+
+    Returns
+    -------
+    Model
+        With classes.
+
+    Raises
+    ------
+    ValueError
+        If images and labels do not belong together, or there is nothing to learn from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image, strokes = np.zeros((64, 64)), np.zeros((64, 64), int)
+    >>> image[:32], strokes[10, :], strokes[50, :] = 1, 2, 1
+    >>> model = run(finetune([image], [strokes], FinetuneSettings(steps=1, patch_size=32)))
+    >>> model.classes
+    ('background', 'class 1')
+    """
+    settings = settings or FinetuneSettings()
+    stacks = [as_stack(image, name=f"image {i}") for i, image in enumerate(images)]
+    if len(stacks) != len(labels):
+        raise ValueError(f"there are {len(stacks)} images but {len(labels)} labels; give one per image")
+    yield Progress("reading images", 0, 0)
+    check_contrast(stacks)
+    targets = targets_of_masks(stacks, labels) if dense else targets_of_strokes(stacks, labels)
+    names = check_classes(targets, classes, "masks" if dense else "strokes")
+    model = start_from or Model("unet", stacks[0].channels, (), {}, Normalisation())
+    check_channels(model, stacks)
+
+    learner = _Learner(model, names, stacks, targets, settings)
+    clock = Clock(settings.steps, settings.minutes)
+    next_preview = time.perf_counter() + PREVIEW_EVERY / 2
+    while not clock.done:
+        values = learner.step(clock.fraction)
+        clock.step += 1
+        planes: tuple[PredictedPlane, ...] = ()
+        if look_at and time.perf_counter() >= next_preview:
+            planes = (learner.preview(*look_at),)
+            next_preview = time.perf_counter() + PREVIEW_EVERY
+        reply: Reply = yield Progress("fine-tuning", clock.step, clock.total, values, planes)
+        if reply is True:
+            break
+        if isinstance(reply, Steer):
+            learner.take(reply)
+            if reply.look_at and reply.look_at != look_at:
+                look_at, next_preview = reply.look_at, 0.0
+    named = Model(model.network, model.channels, names, {}, model.normalisation, model.history)
+    trained_on = sorted({stacks[i].name for i, _ in learner.annotations.targets})
+    record = {"steps": clock.step, "seconds": round(clock.seconds, 1), "images": trained_on, "dense": dense}
+    return named.trained("finetune", learner.average.state, settings=settings.as_dict(), final=values, **record)
+
+
+class _Learner:
+    """The network, what it is shown, and the average that is kept of it."""
+
+    def __init__(
+        self, model: Model, names: Sequence[str], stacks: Sequence[Stack], targets: Targets, settings: FinetuneSettings
+    ) -> None:
+        self.names = names
+        self.settings = settings
+        self.device = pick_device()
+        self.sources = [Source(s, model.normalisation) for s in stacks]
+        self.annotations = Annotations()
+        for (image, plane), target in targets.items():
+            self.annotations.put(image, plane, target)
+        self.rng = np.random.default_rng(settings.seed)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.network = model.build(len(names), settings.seed).to(self.device).train()
+        self.shown: UNet = model.build(len(names), settings.seed).to(self.device).eval()
+        self.trainer = Trainer(self.network, settings.learning_rate)
+        self.average = Average(self.network)
+
+    def step(self, fraction: float) -> dict[str, float]:
+        """Make one gradient step and return its values."""
+        size = self.settings.patch_size
+        with explained("batch or patch size"):
+            drawn = self.annotations.patches(self.sources, self.settings.batch, size, self.rng)
+            patches, target = (torch.from_numpy(a).to(self.device) for a in drawn)
+            matrices = geometry(len(patches), (0.8, 1.25), 0.0, self.generator)
+            patches = photometry(look(patches, matrices, size), 0.5, self.generator)  # (N, C, Y, X)
+            known = (target.float() + 1) % (IGNORE + 1)  # outside becomes 0, so 0 must mean unknown
+            target = (look(known[:, None], matrices, size, "nearest")[:, 0] - 1) % (IGNORE + 1)  # (N, Y, X)
+            cross_entropy, dice_loss = masked_loss(self.network(patches), target)
+            loss = cross_entropy + dice_loss
+            self.trainer.step(loss, fraction)
+        self.average.update(self.network)
+        return {"loss": loss.item(), "cross-entropy": cross_entropy.item(), "dice": 1 - dice_loss.item()}
+
+    def preview(self, image: int, plane: int) -> PredictedPlane:
+        """Return what the averaged weights make of one plane."""
+        self.shown.load_state_dict(self.average.state)
+        with explained("the tile size"):
+            probabilities = predict_plane(self.shown, self.sources[image].plane(plane), PredictSettings().tile)
+        return PredictedPlane(image, plane, probabilities.argmax(0).astype(np.uint8))
+
+    def take(self, reply: Steer) -> None:
+        """Learn from strokes painted meanwhile; a class the model has no name for waits for the next training."""
+        before = dict(self.annotations.targets)
+        for image, planes in reply.strokes.items():
+            for plane, values in planes.items():
+                target = target_of_strokes(values)
+                target[target >= len(self.names)] = IGNORE
+                self.annotations.put(image, plane, target)
+        if not self.annotations.classes:  # everything was erased: go on with what there was
+            for (image, plane), target in before.items():
+                self.annotations.put(image, plane, target)

@@ -1,0 +1,187 @@
+"""A model: a network's weights with all that is needed to use them, in one file that runs no code."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from .errors import BtunetError
+from .images import Stack
+from .normalise import Normalisation
+from .replace import replacing
+
+if TYPE_CHECKING:
+    from .networks import UNet
+
+FORMAT = 1
+HEADER = "btunet"
+
+
+@dataclass(frozen=True)
+class Model:
+    """Weights and the record of how they came to be; needs no torch until `build` is called.
+
+    Parameters
+    ----------
+    network
+        Name of the network.
+    channels
+        Channels of the images it takes.
+    classes
+        Names of the classes, background first; empty for a pre-trained encoder.
+    weights
+        Name of each tensor → array; an encoder has only names that begin with ``encoder.``.
+    normalisation
+        How images are brought to the range the network knows.
+    history
+        One record per training, oldest first: verb, settings (with the seed), steps, seconds, versions, images, date.
+    """
+
+    network: str
+    channels: int
+    classes: tuple[str, ...]
+    weights: Mapping[str, np.ndarray] = field(repr=False)
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    history: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether this is a pre-trained encoder, which cannot predict yet."""
+        return not self.classes
+
+    @property
+    def parameters(self) -> int:
+        """Number of stored values."""
+        return sum(int(w.size) for w in self.weights.values())
+
+    def describe(self) -> str:
+        """Say what this is, in one line."""
+        kind = "pre-trained encoder" if self.is_encoder else f"model for {', '.join(self.classes)}"
+        steps = sum(int(record.get("steps", 0)) for record in self.history)
+        channels = f"{self.channels} channel{'s' * (self.channels > 1)}"
+        return f"{kind}: {self.network}, {channels}, {self.parameters:,} values, {steps} steps"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything but the weights as JSON-ready values."""
+        return {
+            "format": FORMAT,
+            "network": self.network,
+            "channels": self.channels,
+            "classes": list(self.classes),
+            "normalisation": self.normalisation.as_dict(),
+            "history": [dict(record) for record in self.history],
+        }
+
+    def build(self, classes: int | None = None, seed: int = 0) -> UNet:
+        """Return the network with these weights; parts that have none start at random.
+
+        Parameters
+        ----------
+        classes
+            Outputs, background included; by default the model's own. A different number gets a new head.
+        seed
+            Seed of the random parts.
+
+        Raises
+        ------
+        BtunetError
+            If the weights are not those of this network.
+        """
+        import torch
+
+        from .networks import build
+
+        classes = len(self.classes) if classes is None else classes
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = build(self.network, self.channels, classes)
+        skip = () if classes == len(self.classes) else ("head.",)
+        state = {k: torch.tensor(w) for k, w in self.weights.items() if not (skip and k.startswith(skip))}
+        own = network.state_dict()
+        parts = {k.split(".")[0] for k in state}
+        expected = {k for k in own if k.split(".")[0] in parts}
+        if set(state) != expected or any(own[k].shape != w.shape for k, w in state.items()):
+            raise BtunetError(f"the weights in this model are not those of a {self.network}; the file was altered")
+        network.load_state_dict(state, strict=False)
+        return network
+
+    def trained(self, verb: str, state: Mapping[str, Any], **record: Any) -> Model:
+        """Return this model with new weights (torch tensors) and one more record in its history."""
+        weights = {k: np.array(v.detach().cpu().numpy(), order="C") for k, v in state.items()}
+        entry = {"verb": verb, "date": datetime.now(UTC).isoformat(timespec="seconds"), **record}
+        entry["versions"] = {name: version(name) for name in ("napari-btunet", "torch", "numpy")}
+        return replace(self, weights=weights, history=(*self.history, entry))
+
+    def save(self, path: str | Path) -> Path:
+        """Write one .safetensors file; the old file stays until the new one is complete.
+
+        Raises
+        ------
+        BtunetError
+            If it cannot be written.
+        """
+        path = Path(path)
+        with replacing(path) as part, part.open("wb") as file:
+            file.write(save(dict(self.weights), {HEADER: json.dumps(self.as_dict())}))
+            file.flush()
+            os.fsync(file.fileno())
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Model:
+        """Read a model file; nothing in it is executed.
+
+        Raises
+        ------
+        BtunetError
+            If the file cannot be read, is broken, was not written by this package, or by a newer version of it.
+        """
+        path = Path(path)
+        try:
+            with safe_open(path, framework="numpy") as file:
+                header = (file.metadata() or {}).get(HEADER)
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        except OSError as error:
+            raise BtunetError(f"{path} cannot be read: {error.strerror or error}") from error
+        except SafetensorError as error:
+            raise BtunetError(f"{path.name} is not a model file, or it is broken ({error})") from error
+        if header is None:
+            raise BtunetError(f"{path.name} was not written by btunet; choose a file made by pretrain or finetune")
+        return cls._from_header(path.name, header, weights)
+
+    @classmethod
+    def _from_header(cls, name: str, header: str, weights: Mapping[str, np.ndarray]) -> Model:
+        try:
+            spec = json.loads(header)
+            if int(spec["format"]) > FORMAT:
+                raise BtunetError(f"{name} was written by a newer btunet (format {spec['format']}); update this one")
+            return cls(
+                network=str(spec["network"]),
+                channels=int(spec["channels"]),
+                classes=tuple(str(c) for c in spec["classes"]),
+                weights=weights,
+                normalisation=Normalisation.from_dict(spec["normalisation"]),
+                history=tuple(spec["history"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BtunetError(f"the header of {name} is broken ({error}); the file was altered or cut off") from error
+
+
+def check_channels(model: Model, stacks: Sequence[Stack]) -> None:
+    """Raise ValueError unless every stack has the channels the model was trained on."""
+    for stack in stacks:
+        if stack.channels != model.channels:
+            raise ValueError(
+                f"{stack.name} has {stack.channels} channels but the model was trained on {model.channels}; "
+                "choose a model for such images"
+            )

@@ -1,0 +1,50 @@
+"""Bring images of any origin to one range, robustly and per image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from .images import Stack, spread
+
+SAMPLED_PLANES = 16
+SAMPLED_PIXELS = 2**16  # per plane and channel
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Two percentiles of each image and channel become -1 and +1; what lies far outside is clipped.
+
+    It is stored in every model, because a model must see new images as it saw its own.
+    """
+
+    low: float = 0.5  # percent
+    high: float = 99.5  # percent
+
+    def limits(self, stack: Stack) -> np.ndarray:
+        """Return the two percentiles of every channel, over planes spread evenly: (2, C) float32."""
+        samples = []
+        for plane in spread(stack.planes, SAMPLED_PLANES):
+            pixels = stack.read(plane).reshape(stack.channels, -1)  # (C, Y·X)
+            samples.append(pixels[:, :: max(1, pixels.shape[1] // SAMPLED_PIXELS)])
+        pixels = np.concatenate(samples, axis=1)
+        limits: np.ndarray = np.percentile(pixels, [self.low, self.high], axis=1)  # (2, C)
+        return limits.astype(np.float32)
+
+    def apply(self, window: np.ndarray, limits: np.ndarray) -> np.ndarray:
+        """Return a (C, Y, X) window as float32, clipped to -3..+5; a channel without contrast becomes 0."""
+        low, high = limits[..., None, None]  # (C, 1, 1) each
+        span = np.where(high > low, high - low, np.inf)
+        scaled = (window.astype(np.float32) - low) / span * 2 - np.where(high > low, 1, 0)
+        return np.asarray(np.clip(scaled, -3, 5), np.float32)
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the percentiles as JSON-ready values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, float]) -> Normalisation:
+        """Return the normalisation a model's header describes."""
+        return cls(float(values["low"]), float(values["high"]))

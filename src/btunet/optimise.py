@@ -1,0 +1,120 @@
+"""What every training loop needs: a schedule, a clock, averaged weights, and errors that say what to do."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from .errors import BtunetError, OutOfMemory
+
+
+def one_cycle(fraction: float, warm_up: float = 0.1) -> float:
+    """Return the learning rate relative to its highest: linear warm-up, then half a cosine to zero.
+
+    Parameters
+    ----------
+    fraction
+        Part of the training that is done, 0..1.
+    warm_up
+        Part of the training the rate rises in.
+    """
+    if fraction < warm_up:
+        return 0.05 + 0.95 * fraction / warm_up
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (fraction - warm_up) / (1 - warm_up))))
+
+
+class Clock:
+    """Counts a training that lasts a number of steps or, when that is 0, a time in minutes."""
+
+    def __init__(self, steps: int, minutes: float) -> None:
+        self.step = 0
+        self._steps = steps
+        self._seconds = minutes * 60
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.perf_counter() - self._start
+
+    @property
+    def fraction(self) -> float:
+        """Part that is done, 0..1."""
+        return min(1.0, self.step / self._steps if self._steps else self.seconds / self._seconds)
+
+    @property
+    def done(self) -> bool:
+        """Whether the budget is used up; at least one step is always made."""
+        return self.step > 0 and self.fraction >= 1
+
+    @property
+    def total(self) -> int:
+        """Steps in all, estimated from the rate so far while a time budget runs."""
+        return self._steps or max(self.step, round(self.step / max(self.fraction, 1e-6)))
+
+
+class Trainer:
+    """AdamW with a one-cycle rate: one gradient step at a time."""
+
+    def __init__(self, modules: nn.Module, learning_rate: float) -> None:
+        self._parameters = list(modules.parameters())
+        self._rate = learning_rate
+        self._optimiser = torch.optim.AdamW(self._parameters, lr=learning_rate, weight_decay=1e-4)
+
+    def step(self, loss: Tensor, fraction: float) -> None:
+        """Follow the gradient of a scalar loss at the given part of the schedule.
+
+        Raises
+        ------
+        BtunetError
+            If the loss is not finite: the training diverged.
+        """
+        if not torch.isfinite(loss):
+            raise BtunetError("the training diverged (its loss is not a number); lower the learning rate and try again")
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._rate * one_cycle(fraction)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
+        nn.utils.clip_grad_norm_(self._parameters, 5.0)
+        self._optimiser.step()
+
+
+class Average:
+    """Exponential moving average of a network's weights and statistics: what is shown and saved.
+
+    The memory grows with the steps made, so that the first previews are not the random start.
+    """
+
+    def __init__(self, network: nn.Module, longest: float = 0.98) -> None:
+        self._longest = longest
+        self._steps = 0
+        self.state = {key: value.detach().clone() for key, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Take in the network after a step."""
+        self._steps += 1
+        decay = min(self._longest, self._steps / (self._steps + 4))
+        for key, value in network.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.state[key].lerp_(value, 1 - decay)
+            else:
+                self.state[key].copy_(value)
+
+
+@contextmanager
+def explained(lower: str) -> Iterator[None]:
+    """Turn running out of memory into `OutOfMemory` that names the setting to lower."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise OutOfMemory(f"there is not enough memory for this step; lower {lower} and try again") from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):  # torch's words on a processor
+            raise OutOfMemory(f"there is not enough memory for this step; lower {lower} and try again") from error
+        raise

@@ -1,0 +1,117 @@
+"""Square patches drawn from anywhere in many stacks, and the index of annotated pixels they are centred on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.random import Generator
+
+from .images import Stack
+from .losses import IGNORE
+from .normalise import Normalisation
+
+REMEMBERED = 50_000  # pixels kept per plane and class: enough to choose from, bounded for dense masks
+
+
+class Source:
+    """A stack with its normalisation worked out once: gives normalised windows, mirrored beyond the border."""
+
+    def __init__(self, stack: Stack, normalisation: Normalisation) -> None:
+        self.stack = stack
+        self.normalisation = normalisation
+        self.limits = normalisation.limits(stack)  # (2, C)
+
+    def plane(self, plane: int) -> np.ndarray:
+        """Return a whole plane: (C, Y, X) float32."""
+        return self.normalisation.apply(self.stack.read(plane), self.limits)
+
+    def patch(self, plane: int, y: int, x: int, size: int) -> np.ndarray:
+        """Return the window whose first pixel is (y, x), which may lie outside: (C, size, size) float32."""
+        (rows, above, below), (columns, left, right) = (
+            _inside(start, size, length) for start, length in zip((y, x), self.stack.plane_shape, strict=True)
+        )
+        window = self.normalisation.apply(self.stack.read(plane, rows, columns), self.limits)
+        return np.pad(window, ((0, 0), (above, below), (left, right)), mode="symmetric")
+
+
+def _inside(start: int, size: int, length: int) -> tuple[slice, int, int]:
+    """Return the part of start..start+size inside 0..length, and how much is missing before and after."""
+    low, high = max(0, start), min(length, start + size)
+    return slice(low, high), low - start, start + size - high
+
+
+def window_of(target: np.ndarray, y: int, x: int, size: int) -> np.ndarray:
+    """Return the (size, size) window of a (Y, X) target whose first pixel is (y, x); 255 outside."""
+    (rows, above, below), (columns, left, right) = (
+        _inside(start, size, length) for start, length in zip((y, x), target.shape, strict=True)
+    )
+    return np.pad(target[rows, columns], ((above, below), (left, right)), constant_values=IGNORE)
+
+
+def random_patches(sources: Sequence[Source], count: int, size: int, rng: Generator) -> np.ndarray:
+    """Return patches from planes chosen evenly over all stacks: (count, C, size, size) float32."""
+    ends = np.cumsum([s.stack.planes for s in sources])
+    patches = []
+    for flat in rng.integers(ends[-1], size=count):
+        i = int(np.searchsorted(ends, flat, side="right"))
+        height, width = sources[i].stack.plane_shape
+        y, x = (_start(length, size, rng) for length in (height, width))
+        patches.append(sources[i].patch(int(flat - ends[i] + sources[i].stack.planes), y, x, size))
+    return np.stack(patches)  # (count, C, size, size)
+
+
+def _start(length: int, size: int, rng: Generator) -> int:
+    """Return a random start of a window inside the image, or a central one around an image that is smaller."""
+    return int(rng.integers(length - size + 1)) if length >= size else (length - size) // 2
+
+
+class Annotations:
+    """Index of the annotated pixels of many planes, so that drawing one never scans an image."""
+
+    def __init__(self) -> None:
+        self.targets: dict[tuple[int, int], np.ndarray] = {}  # (image, plane) → (Y, X) uint8, 255 = unknown
+        self._pixels: dict[int, dict[tuple[int, int], np.ndarray]] = {}  # class → (image, plane) → flat positions
+
+    def put(self, image: int, plane: int, target: np.ndarray) -> None:
+        """Set what is known about a plane, replacing what was: (Y, X) uint8, 255 where nothing is."""
+        key = image, plane
+        self.targets.pop(key, None)
+        for places in self._pixels.values():
+            places.pop(key, None)
+        present = [int(k) for k in np.unique(target) if k != IGNORE]
+        if present:
+            self.targets[key] = target
+        for k in present:
+            pixels = np.flatnonzero(target == k).astype(np.int64)
+            self._pixels.setdefault(k, {})[key] = pixels[:: max(1, len(pixels) // REMEMBERED)]
+
+    @property
+    def classes(self) -> list[int]:
+        """Classes that have at least one pixel."""
+        return sorted(k for k, places in self._pixels.items() if places)
+
+    def draw(self, rng: Generator) -> tuple[int, int, int, int]:
+        """Return a random annotated pixel as (image, plane, y, x): first its class, then its plane, then the pixel."""
+        places = self._pixels[int(rng.choice(self.classes))]
+        key = list(places)[int(rng.integers(len(places)))]
+        y, x = np.unravel_index(int(rng.choice(places[key])), self.targets[key].shape)
+        return *key, int(y), int(x)
+
+    def patches(
+        self, sources: Sequence[Source], count: int, size: int, rng: Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return patches around annotated pixels, which lie anywhere in their central half, and what is known there.
+
+        Returns
+        -------
+        images, targets
+            (count, C, size, size) float32 and (count, size, size) uint8 with 255 = unknown.
+        """
+        images, targets = [], []
+        for _ in range(count):
+            image, plane, y, x = self.draw(rng)
+            y0, x0 = (int(c - size // 4 - rng.integers(max(1, size // 2))) for c in (y, x))
+            images.append(sources[image].patch(plane, y0, x0, size))
+            targets.append(window_of(self.targets[image, plane], y0, x0, size))
+        return np.stack(images), np.stack(targets)

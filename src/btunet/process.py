@@ -1,0 +1,270 @@
+"""Run a task in a child process of low priority; it stays a task.
+
+The parent starts ``python -m btunet.process`` and talks to it over its standard streams: the child sends Progress, the
+result or an error, the parent sends replies. Messages are pickles between these two processes only; big arrays travel
+beside them as files in a temporary folder, mapped into memory on the other side. The child ends when its input does,
+so it never outlives its parent.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import mmap
+import os
+import pickle
+import queue
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any
+
+import cloudpickle
+import numpy as np
+
+from .errors import BtunetError, Died
+from .task import Progress, Reply, Task
+
+logger = logging.getLogger(__name__)
+HEARTBEAT = 0.5  # seconds after which the last Progress is repeated while the child is silent
+BIG = 2**16  # bytes from which an array travels as a file
+FRAME = struct.Struct("<QQ")  # length of the pickle, number of files
+
+
+def in_child(verb: str, *args: Any, threads: int = 0, **kwargs: Any) -> Task[Any]:
+    """Run ``btunet.<verb>(*args, **kwargs)`` in a child process, as the same task.
+
+    Progress, replies, result and errors are those of the task itself. While the child is silent the last Progress is
+    repeated every half second, so that whoever consumes the task can stop it at any time. Closing the task kills the
+    child.
+
+    Parameters
+    ----------
+    verb
+        A public name of btunet that makes a task, or ``"module:function"``.
+    threads
+        Processor threads of the child; 0 leaves one core free.
+
+    Raises
+    ------
+    ValueError, BtunetError
+        As the task does; any other error becomes a BtunetError, with the child's traceback in the log.
+    Died
+        If the child ends without an answer.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="btunet-"))
+    messages: queue.Queue[tuple[str, Any] | None] = queue.Queue(maxsize=64)
+    child, ear = _start(), None
+    try:
+        assert child.stdin is not None and child.stdout is not None
+        ear = threading.Thread(target=_receive, args=(child.stdout, folder, messages), daemon=True)
+        ear.start()
+        with suppress(BrokenPipeError):  # a child that is already gone is reported below
+            _hand_over(child.stdin, folder, (verb, args, kwargs), threads)
+        result = yield from _follow(child, folder, messages)
+        return result
+    finally:
+        _end(child)
+        while ear is not None and ear.is_alive():  # it may wait for room in the queue
+            with suppress(queue.Empty):
+                messages.get(timeout=0.01)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start() -> subprocess.Popen[bytes]:
+    below_normal = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)  # Windows only
+    return subprocess.Popen(
+        [sys.executable, "-m", "btunet.process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        creationflags=below_normal,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+
+
+def _hand_over(pipe: IO[bytes], folder: Path, job: tuple[str, Any, Any], threads: int) -> None:
+    pipe.write(f"{folder}\n{threads}\n".encode())
+    pipe.flush()
+    try:
+        send(pipe, folder, job)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise BtunetError(f"the image cannot be handed to the background process ({error}); save it first") from error
+
+
+def _follow(child: subprocess.Popen[bytes], folder: Path, messages: queue.Queue[tuple[str, Any] | None]) -> Task[Any]:
+    assert child.stdin is not None
+    last = Progress("starting", 0, 0)
+    while True:
+        try:
+            message = messages.get(timeout=HEARTBEAT)
+        except queue.Empty:
+            message = ("progress", Progress(last.stage, last.step, last.total, last.values))
+        if message is None:
+            raise Died(_why(child))
+        kind, content = message
+        if kind == "result":
+            return content
+        if kind == "error":
+            error, text = content
+            logger.error("the background process failed:\n%s", text)
+            raise error
+        last = content
+        reply: Reply = yield content
+        if reply is not None and reply is not False:
+            with suppress(BrokenPipeError):  # it ended meanwhile; its last message says how
+                send(child.stdin, folder, reply)
+
+
+def _why(child: subprocess.Popen[bytes]) -> str:
+    """Say in one sentence how a child ended that sent no answer."""
+    try:
+        code = child.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        return "the background process sent something that could not be read; try again"
+    if code == -getattr(signal, "SIGKILL", 9):
+        return "the background process was killed, most likely for lack of memory; lower the batch or the patch size"
+    return f"the background process ended unexpectedly (code {code}); what was saved before is safe, try again"
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child and wait until it is gone."""
+    child.kill()
+    child.wait()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            with suppress(OSError):  # unsent bytes to a child that is gone
+                pipe.close()
+
+
+def _receive(pipe: IO[bytes], folder: Path, messages: queue.Queue[tuple[str, Any] | None]) -> None:
+    """Put the child's messages into the queue; None when there are no more."""
+    try:
+        while True:
+            messages.put(receive(pipe, folder))
+    except (EOFError, OSError, ValueError):  # the pipe was closed, or the child died in the middle of a message
+        logger.debug("the background process sends no more")
+    finally:
+        messages.put(None)
+
+
+# ---------------------------------------------------------------------------------------------- messages
+
+
+def send(pipe: IO[bytes], folder: Path, content: Any) -> None:
+    """Write one message: the pickle, and the names of the files its big arrays are in."""
+    buffers: list[pickle.PickleBuffer] = []
+
+    def keep_small(buffer: pickle.PickleBuffer) -> bool:
+        if buffer.raw().nbytes < BIG:
+            return True  # inside the pickle
+        buffers.append(buffer)
+        return False
+
+    stream = io.BytesIO()
+    _Pickler(stream, protocol=5, buffer_callback=keep_small).dump(content)
+    names = [_store(folder, buffer) for buffer in buffers]
+    body = stream.getbuffer()
+    pipe.write(FRAME.pack(len(body), len(names)))
+    pipe.write("".join(f"{name}\n" for name in names).encode())
+    pipe.write(body)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes], folder: Path) -> Any:
+    """Read one message; its big arrays are mapped, read-only. Raises EOFError at the end of the stream."""
+    header = pipe.read(FRAME.size)
+    if len(header) < FRAME.size:
+        raise EOFError
+    length, files = FRAME.unpack(header)
+    buffers = [_map(folder / pipe.readline().decode().strip()) for _ in range(files)]
+    body = pipe.read(length)
+    if len(body) < length:
+        raise EOFError
+    return pickle.loads(body, buffers=buffers)  # noqa: S301 (from our own child or parent, never from a file)
+
+
+def _store(folder: Path, buffer: pickle.PickleBuffer) -> str:
+    handle, name = tempfile.mkstemp(dir=folder)
+    with os.fdopen(handle, "wb") as file:
+        file.write(buffer.raw())
+    return Path(name).name
+
+
+def _map(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    with suppress(PermissionError):  # Windows keeps mapped files; they go with the folder
+        path.unlink()
+    return mapped
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """Takes the functions inside lazy arrays along; arrays mapped from a file are opened again, not copied."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, np.memmap) and obj.filename and isinstance(obj.base, mmap.mmap):
+            return np.memmap, (obj.filename, obj.dtype, "r", obj.offset, obj.shape)
+        return super().reducer_override(obj)
+
+
+# ---------------------------------------------------------------------------------------------- the child
+
+
+def main() -> None:
+    """Be the child: take one job from standard input, send what it yields to standard output."""
+    source, sink = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # prints must not end up between messages
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    folder, threads = Path(source.readline().decode().strip()), int(source.readline())
+    try:
+        verb, args, kwargs = receive(source, folder)
+        replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
+        threading.Thread(target=_listen, args=(source, folder, replies), daemon=True).start()
+        task = _prepare(verb, threads)(*args, **kwargs)
+        reply: Reply = None
+        while True:
+            send(sink, folder, ("progress", task.send(reply)))
+            reply = None if replies.empty() else replies.get()
+    except StopIteration as end:
+        send(sink, folder, ("result", end.value))
+    except (ValueError, BtunetError) as error:
+        send(sink, folder, ("error", (error, traceback.format_exc())))
+    except BaseException as error:  # noqa: BLE001  # reported to the parent, whatever it is
+        kind = BtunetError(f"the work failed: {type(error).__name__}: {error}; the log has the details")
+        if isinstance(error, ModuleNotFoundError):
+            kind = BtunetError(f"{error.name} is not installed; run: pip install {error.name}")
+        send(sink, folder, ("error", (kind, traceback.format_exc())))
+
+
+def _prepare(verb: str, threads: int) -> Callable[..., Task[Any]]:
+    """Set up the process and return the function that makes the task."""
+    from . import device
+
+    device.lower_priority()
+    device.keep_freed_memory()
+    device.use_threads(threads)
+    module, _, name = verb.rpartition(":")
+    made: Callable[..., Task[Any]] = getattr(import_module(module or "btunet"), name)
+    return made
+
+
+def _listen(source: IO[bytes], folder: Path, replies: queue.SimpleQueue[Reply]) -> None:
+    """Take replies; when the parent is gone, leave nothing behind and end at once."""
+    with suppress(EOFError, OSError):
+        while True:
+            replies.put(receive(source, folder))
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

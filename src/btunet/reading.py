@@ -1,0 +1,188 @@
+"""Read images and labels from TIFF, PNG, JPEG and zarr; find files and pair them by name."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import numpy as np
+import tifffile
+
+from .errors import BtunetError
+from .images import Stack, plain_axes
+
+TIFF = (".tif", ".tiff")
+SUFFIXES = (*TIFF, ".png", ".jpg", ".jpeg", ".zarr")
+BROKEN = (OSError, EOFError, SyntaxError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error)
+UNITS = {"micron": "µm", "um": "µm", "\\u00B5m": "µm", "": ""}  # ImageJ's ways to write a micrometre
+
+
+def find(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the image files that files, folders and .zarr folders stand for, in order of their names.
+
+    Raises
+    ------
+    ValueError
+        If a path does not exist, or a folder holds nothing readable.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ValueError(f"{path} does not exist; check the spelling")
+        if path.is_dir() and path.suffix != ".zarr":
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+            if not inside:
+                raise ValueError(f"the folder {path} holds no image; expected files ending in {', '.join(SUFFIXES)}")
+            found += inside
+        else:
+            found.append(path)
+    return found
+
+
+def read(path: str | Path) -> Stack:
+    """Read one file as a `Stack`; uncompressed TIFF and zarr stay on disk until their planes are asked for.
+
+    Parameters
+    ----------
+    path
+        A TIFF (multi-page, ImageJ, OME), PNG, JPEG or zarr. A file's unnamed leading axes count planes.
+
+    Raises
+    ------
+    ValueError
+        If the file's kind is not known, or its content is not an image this package can use.
+    BtunetError
+        If the file cannot be read: broken, cut off, no permission.
+
+    Examples
+    --------
+    >>> stack = read("embryo.tif")  # doctest: +SKIP
+    >>> stack.describe()  # doctest: +SKIP
+    '30 planes z, 1 channel, 512 × 512 pixels, uint8'
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{path.name} is not a known kind of image; expected a name ending in {', '.join(SUFFIXES)}")
+    reader = _read_tiff if suffix in TIFF else _read_zarr if suffix == ".zarr" else _read_picture
+    try:
+        return reader(path)
+    except (
+        OSError,
+        EOFError,
+        SyntaxError,
+        IndexError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        struct.error,
+        zlib.error,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BtunetError(f"{path} cannot be read: {reason}; it may be cut off or not an image") from error
+
+
+def _read_tiff(path: Path) -> Stack:
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            axes = _tiff_axes(series)
+            data: Any
+            if series.dataoffset is not None and series.dtype is not None:
+                data = np.memmap(path, series.dtype.newbyteorder(tiff.byteorder), "r", series.dataoffset, series.shape)
+            else:
+                data = series.asarray()
+            scale, unit = _tiff_scale(tiff, axes)
+    except (tifffile.TiffFileError, ValueError) as error:  # ValueError: a cut-off file cannot be mapped or decoded
+        raise BtunetError(f"{path} cannot be read: {error}; it may be cut off or not a TIFF") from error
+    return Stack(data, axes, path.name, scale, unit, path)
+
+
+def _tiff_axes(series: Any) -> str:
+    """Return the axes of a TIFF series; axes that TIFF leaves unnamed (I, Q) become plain stack axes."""
+    axes = str(series.axes)
+    if "C" in axes and "S" in axes:
+        raise ValueError("it has a channel axis and RGB samples; save one of the two")
+    unnamed = [a for a in axes if a in "IQ"]
+    free = [a for a in "ZTPQ" if a not in axes]
+    for letter, new in zip(reversed(unnamed), free, strict=False):
+        i = axes.rindex(letter)
+        axes = axes[:i] + new + axes[i + 1 :]
+    return axes
+
+
+def _tiff_scale(tiff: Any, axes: str) -> tuple[tuple[float, ...], str]:
+    """Return the pixel size along the spatial axes and its unit, from ImageJ's or OME's own notes."""
+    spatial = [a for a in axes if a not in "CS"]
+    if tiff.is_imagej:
+        notes = tiff.imagej_metadata or {}
+        tags = tiff.pages[0].tags
+        sizes = {"Z": float(notes.get("spacing", 1) or 1)}
+        for axis, tag in (("Y", "YResolution"), ("X", "XResolution")):
+            count, length = tags[tag].value if tag in tags else (1, 1)
+            sizes[axis] = length / count if count else 1.0
+        unit = str(notes.get("unit") or "")
+        return tuple(sizes.get(a, 1.0) for a in spatial), UNITS.get(unit, unit)
+    if tiff.is_ome:
+        images = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
+        pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
+        if "PhysicalSizeX" in pixels:
+            sizes = {a: float(pixels.get(f"PhysicalSize{a}", 1)) for a in "ZYX"}
+            return tuple(sizes.get(a, 1.0) for a in spatial), str(pixels.get("PhysicalSizeXUnit", "µm"))
+    return (), ""
+
+
+def _read_picture(path: Path) -> Stack:
+    picture = imageio.imread(path)
+    if picture.ndim == 3 and picture.shape[-1] in (2, 4):
+        picture = picture[..., :-1]  # transparency is not a channel of the sample
+    if picture.ndim == 3 and picture.shape[-1] == 1:
+        picture = picture[..., 0]
+    return Stack(picture, "YXS" if picture.ndim == 3 else "YX", path.name, path=path)
+
+
+def _read_zarr(path: Path) -> Stack:
+    import zarr
+
+    node = zarr.open(path, mode="r")
+    array: Any = node if isinstance(node, zarr.Array) else node["0"]  # "0": the full level of an OME-Zarr image
+    names = getattr(array.metadata, "dimension_names", None) or ()
+    axes = "".join((n or "q")[0].upper() for n in names) or plain_axes(array.ndim)
+    return Stack(array, axes, path.name, path=path)
+
+
+def pair(images: Sequence[Path], labels: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Pair images and labels by file stem; one image and one label always belong together.
+
+    Returns
+    -------
+    list of (image, label)
+        Images without a label are left out: they are allowed, only not used.
+
+    Raises
+    ------
+    ValueError
+        If a label has no image, or two files compete for one stem.
+    """
+    if len(images) == len(labels) == 1:
+        return [(images[0], labels[0])]
+    by_stem: dict[str, Path] = {}
+    for image in images:
+        if image.stem in by_stem:
+            raise ValueError(
+                f"{by_stem[image.stem].name} and {image.name} share one name; labels pair by it, rename one"
+            )
+        by_stem[image.stem] = image
+    lonely = [label.name for label in labels if label.stem not in by_stem]
+    if lonely:
+        raise ValueError(
+            f"{len(lonely)} of {len(labels)} label files have no image of the same name (first: {lonely[0]}); "
+            "name each label like its image"
+        )
+    if len({label.stem for label in labels}) < len(labels):
+        raise ValueError("two label files have the same name; keep one label per image")
+    return [(by_stem[label.stem], label) for label in labels]

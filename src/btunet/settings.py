@@ -1,0 +1,72 @@
+"""What a user can set. The command line, the form in the panel and the saved record are derived from these fields."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+
+def param(
+    default: Any, help: str, *, min: float | None = None, max: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
+    """Return a dataclass field with its help text (unit included) and its limits."""
+    return field(default=default, metadata={"help": help, "min": min, "max": max, "choices": choices})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of all settings: checks every field against its limits.
+
+    Raises
+    ------
+    ValueError
+        Naming the field, the value and the limit.
+    """
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value, limits = getattr(self, f.name), f.metadata
+            name = f.name.replace("_", " ")
+            if limits["choices"] and value not in limits["choices"]:
+                raise ValueError(f"{name} is {value!r}; choose one of: {', '.join(limits['choices'])}")
+            if limits["min"] is not None and not value >= limits["min"]:
+                raise ValueError(f"{name} is {value}; it must be at least {limits['min']}")
+            if limits["max"] is not None and not value <= limits["max"]:
+                raise ValueError(f"{name} is {value}; it must be at most {limits['max']}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainSettings(Settings):
+    """Barlow Twins pre-training."""
+
+    network: str = param("unet", "network to pre-train", choices=("unet",))
+    recipe: str = param("default", "set of method choices", choices=("default",))
+    minutes: float = param(5.0, "time to train, minutes (used when steps is 0)", min=0.001, max=100_000)
+    steps: int = param(0, "gradient steps; 0 means as many as fit into the minutes", min=0)
+    seed: int = param(0, "seed of all random choices", min=0)
+    batch: int = param(64, "patches per step; the loss compares half as many features", min=4, max=4096)
+    patch_size: int = param(64, "side of a patch, pixels", min=16, max=1024)
+    learning_rate: float = param(1e-3, "highest rate of the schedule", min=1e-7, max=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSettings(Settings):
+    """Supervised training from strokes or masks."""
+
+    minutes: float = param(1.0, "time to train, minutes (used when steps is 0)", min=0.001, max=100_000)
+    steps: int = param(0, "gradient steps; 0 means as many as fit into the minutes", min=0)
+    seed: int = param(0, "seed of all random choices", min=0)
+    batch: int = param(8, "patches per step", min=1, max=1024)
+    patch_size: int = param(128, "side of a patch, pixels", min=16, max=2048)
+    learning_rate: float = param(2e-3, "highest rate of the schedule", min=1e-7, max=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictSettings(Settings):
+    """Prediction in overlapping tiles."""
+
+    tile: int = param(512, "side of the area predicted at once, pixels", min=32, max=16384)

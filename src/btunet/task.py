@@ -1,0 +1,81 @@
+"""A task is a generator: it yields `Progress`, takes a `Reply`, and returns its result.
+
+The consumer's reply steers it: ``None`` goes on, ``True`` stops early and keeps what there is, a `Steer`
+changes what the task works on. ``task.close()`` abandons it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+
+Result = TypeVar("Result")
+Strokes: TypeAlias = Mapping[int, np.ndarray]
+"""Annotated planes of one image: plane number → (Y, X) integers, 0 = not annotated."""
+
+
+@dataclass(frozen=True)
+class PredictedPlane:
+    """One plane of one image as the model sees it now."""
+
+    image: int  # which of the images given to the task
+    plane: int
+    mask: np.ndarray  # (Y, X) uint8, 0 = background, 1..K = classes
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a task stands."""
+
+    stage: str
+    step: int
+    total: int  # steps in all; an estimate while a time budget runs, 0 when unknown
+    values: Mapping[str, float] = field(default_factory=dict)
+    planes: tuple[PredictedPlane, ...] = ()
+
+
+@dataclass(frozen=True)
+class Steer:
+    """A reply that changes what a running task works on; parts a task has no use for are ignored."""
+
+    look_at: tuple[int, int] | None = None  # (image, plane) the user sees now: predicted first
+    strokes: Mapping[int, Strokes] = field(default_factory=dict)  # image → the planes that changed
+
+
+Reply: TypeAlias = bool | Steer | None
+Task: TypeAlias = Generator[Progress, Reply, Result]
+
+
+def run(task: Task[Result], on_progress: Callable[[Progress], Any] | None = None) -> Result:
+    """Run a task to its end and return its result.
+
+    Parameters
+    ----------
+    task
+        Any task of this package.
+    on_progress
+        Called with every `Progress`; what it returns is the reply (``True`` stops early and keeps the result).
+
+    Examples
+    --------
+    >>> def count() -> Task[int]:
+    ...     for step in range(10):
+    ...         if (yield Progress("counting", step, 10)) is True:
+    ...             break
+    ...     return step
+    >>> run(count(), lambda progress: progress.step == 3)
+    3
+    """
+    reply: Reply = None
+    with closing(task):
+        while True:
+            try:
+                progress = task.send(reply)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            reply = on_progress(progress) if on_progress else None
