@@ -1,0 +1,45 @@
+# make app       open napari with the plugin on a sample; without a display, draw it into demo/
+# make test      run all tests; without a display, on a virtual one
+# make check     format, lint and types
+# make test-qt6  run the window tests on PyQt6, in an environment of their own
+#
+# Each sets up what it needs first. PYTHON=... chooses the Python (3.11 or newer).
+
+SCREEN = $(or $(DISPLAY),$(filter Darwin,$(shell uname)))
+XVFB = $(if $(SCREEN),,$(shell command -v xvfb-run 2>/dev/null))
+ON_SCREEN = $(if $(XVFB),$(XVFB) -a -s "-screen 0 1400x900x24")
+
+.PHONY: app test check test-qt6 system system-qt6
+.NOTPARALLEL:
+
+app: .venv/app.stamp
+	$(ON_SCREEN) .venv/bin/python -m napari_btunet.demo \
+		$(if $(SCREEN),,$(if $(XVFB),--headless,--no-window) --out demo)
+
+test: .venv/dev.stamp
+	$(ON_SCREEN) .venv/bin/python -m pytest \
+		$(if $(SCREEN)$(XVFB),,$(info No display and no Xvfb: tests/gui is left out.)--ignore=tests/gui)
+
+check: .venv/dev.stamp
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
+
+test-qt6: .venv-qt6/test.stamp
+	QT_API=pyqt6 $(ON_SCREEN) .venv-qt6/bin/python -m pytest -o qt_api=pyqt6 tests/gui
+
+.venv/app.stamp: EXTRAS = app
+.venv/dev.stamp: EXTRAS = app,dev
+.venv-qt6/test.stamp: EXTRAS = app-qt6,test
+.venv/app.stamp .venv/dev.stamp: | system
+.venv-qt6/test.stamp: | system-qt6
+
+%.stamp: pyproject.toml constraints.txt
+	.ci/venv $(@D) $(EXTRAS)
+	touch $@
+
+system:
+	@.ci/system-packages
+
+system-qt6:
+	@.ci/system-packages libegl1 libxcb-cursor0
