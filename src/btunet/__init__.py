@@ -9,19 +9,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .device import describe_device
-    from .errors import BtunetError, Died, OutOfMemory
-    from .evaluation import evaluate
-    from .finetuning import finetune
-    from .images import Stack, as_stack
-    from .model import Model
-    from .prediction import predict, predict_probabilities
-    from .pretraining import pretrain
-    from .process import in_child
-    from .reading import find, pair, read
-    from .settings import FinetuneSettings, PredictSettings, PretrainSettings
-    from .task import PredictedPlane, Progress, Reply, Steer, Task, run
-    from .writing import write, write_probabilities
+    from .device import describe_device as describe_device
+    from .errors import BtunetError as BtunetError
+    from .errors import Died as Died
+    from .errors import OutOfMemory as OutOfMemory
+    from .evaluation import evaluate as evaluate
+    from .finetuning import finetune as finetune
+    from .images import Stack as Stack
+    from .images import as_stack as as_stack
+    from .model import Model as Model
+    from .prediction import predict as predict
+    from .prediction import predict_probabilities as predict_probabilities
+    from .pretraining import pretrain as pretrain
+    from .process import in_child as in_child
+    from .reading import find as find
+    from .reading import pair as pair
+    from .reading import read as read
+    from .settings import FinetuneSettings as FinetuneSettings
+    from .settings import PredictSettings as PredictSettings
+    from .settings import PretrainSettings as PretrainSettings
+    from .task import PredictedPlane as PredictedPlane
+    from .task import Progress as Progress
+    from .task import Reply as Reply
+    from .task import Steer as Steer
+    from .task import Task as Task
+    from .task import run as run
+    from .writing import write as write
+    from .writing import write_probabilities as write_probabilities
 
 _HOME = {
     "device": ["describe_device"],

@@ -1,0 +1,186 @@
+"""What the plugin reads from and writes to napari's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import btunet
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Image, Labels
+
+BACKGROUND = 1  # label of the first class; 0 is "not painted" on strokes, "not predicted yet" on predictions
+COLOURS = ("#4d6a8f", "#f6a623", "#e5484d", "#46a758", "#8e6fd8", "#12a5bc", "#d864a8", "#b0a432")
+ROLE = "btunet"  # key in a layer's metadata
+GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+
+
+def colour_of(label: int) -> str:
+    """Return the colour of a label: the first for the background, then one after the other for objects."""
+    objects = COLOURS[1:]
+    return COLOURS[0] if label <= BACKGROUND else objects[(label - BACKGROUND - 1) % len(objects)]
+
+
+def stack_of(layer: Image) -> btunet.Stack:
+    """Return what an image layer shows as a stack: its data, axes, pixel size in µm and file."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    axes = _axes(layer)
+    scale, unit = _calibration(layer, len(axes) - (axes[-1] == "S") - axes.count("C"))
+    source = getattr(layer.source, "path", None)
+    return btunet.Stack(data, axes, layer.name, scale, unit, Path(source) if source else None)
+
+
+def _axes(layer: Image) -> str:
+    """Return a letter per axis: from the labels the user gave, else by position."""
+    plain = btunet.as_stack(np.empty((1,) * layer.ndim)).axes
+    named = [str(label)[:1].upper() for label in layer.axis_labels]
+    if named[:1] == ["C"] and not layer.rgb:
+        plain = "C" + plain[1:]
+    return plain + "S" * bool(layer.rgb)
+
+
+def _calibration(layer: Image, count: int) -> tuple[tuple[float, ...], str]:
+    """Return the size of a pixel along the last ``count`` axes, in µm if the layer's units are lengths."""
+    scale = tuple(float(s) for s in np.abs(layer.scale[-count:]))
+    units = layer.units[-count:]
+    if all(u.is_compatible_with("micrometer") for u in units[-2:]):
+        lengths = [u.is_compatible_with("micrometer") for u in units]
+        factors = [(1 * u).to("micrometer").magnitude if ok else 1.0 for u, ok in zip(units, lengths, strict=True)]
+        return tuple(s * f for s, f in zip(scale, factors, strict=True)), "µm"
+    return (scale, "") if any(s != 1 for s in scale) else ((), "")
+
+
+def add_labels(viewer: Viewer, image: Image, name: str, role: str, classes: int) -> Labels:
+    """Add an empty Labels layer that lies exactly on an image; uint8, which napari draws fastest.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    image
+        The layer to lie on.
+    name, role
+        Its name, and "strokes" or "prediction" to find it again.
+    classes
+        How many classes have a colour, background included.
+    """
+    from napari.layers import Labels
+
+    stack = stack_of(image)
+    geometry = {key: getattr(image, key) for key in GEOMETRY}
+    if "C" in stack.axes:  # a channel axis comes first; labels have none
+        geometry = {key: value[1:] for key, value in geometry.items() if key in ("scale", "translate")}
+        geometry["units"], geometry["axis_labels"] = image.units[1:], image.axis_labels[1:]
+    layer = Labels(
+        np.zeros(stack.spatial_shape, np.uint8),
+        name=name,
+        metadata={ROLE: {"role": role, "image": image.name}},
+        opacity=0.8 if role == "strokes" else 0.5,
+        **geometry,
+    )
+    colour(layer, classes)
+    active = viewer.layers.selection.active
+    if role == "prediction":  # below the strokes, and the brush stays in the user's hand
+        strokes = [i for i, other in enumerate(viewer.layers) if role_of(other) == "strokes"]
+        viewer.layers.insert(min(strokes, default=len(viewer.layers)), layer)
+        viewer.layers.selection.active = active
+    else:
+        viewer.layers.append(layer)
+    return layer
+
+
+def role_of(layer: Any) -> str:
+    """Return what a layer is to the plugin: "strokes", "prediction" or nothing."""
+    return str(layer.metadata.get(ROLE, {}).get("role", "")) if isinstance(layer.metadata, dict) else ""
+
+
+def colour(layer: Labels, classes: int) -> None:
+    """Give a layer the colours of the classes; the background of a prediction is transparent."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colours: dict[int | None, str] = {label: colour_of(label) for label in range(1, classes + 1)}
+    if role_of(layer) == "prediction":
+        colours[BACKGROUND] = "transparent"
+    layer.colormap = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **colours})
+
+
+def shown_plane(viewer: Viewer, layer: Labels) -> int:
+    """Return the number of the plane of a layer that the sliders stand on."""
+    leading = layer.data.shape[:-2]
+    if not leading:
+        return 0
+    position = layer.world_to_data(np.asarray(viewer.dims.point)[-layer.ndim :])
+    index = tuple(int(np.clip(round(p), 0, n - 1)) for p, n in zip(position, leading, strict=False))
+    return int(np.ravel_multi_index(index, leading))
+
+
+def put_plane(viewer: Viewer, layer: Labels, plane: int, mask: np.ndarray) -> None:
+    """Write one predicted plane, (Y, X) with 0 = background, in place; redraw it only if it is in sight."""
+    planes = layer.data.reshape(-1, *layer.data.shape[-2:])
+    np.add(mask, BACKGROUND, out=planes[plane], casting="unsafe")
+    if layer.visible and (viewer.dims.ndisplay == 3 or plane == shown_plane(viewer, layer)):
+        layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+
+def bind_keys(layer: Labels, choose: Callable[[int], None], classes: Callable[[], int]) -> None:
+    """Bind Q (next object class) and W (background) on a strokes layer, nowhere else."""
+
+    def next_object(layer: Labels) -> None:
+        objects = range(BACKGROUND + 1, classes() + 1)
+        at = layer.selected_label + 1
+        choose(at if at in objects else objects[0])
+
+    def background(_: Labels) -> None:
+        choose(BACKGROUND)
+
+    layer.bind_key("Q", next_object, overwrite=True)
+    layer.bind_key("W", background, overwrite=True)
+
+
+class Ledger:
+    """Knows which planes of a strokes layer were painted, without ever scanning the others.
+
+    napari tells of a stroke, but not of undo, so planes that were ever painted are compared with their last copy.
+    """
+
+    def __init__(self, layer: Labels) -> None:
+        self.layer = layer
+        self._taken: dict[int, np.ndarray] = {}
+        self._touched: set[int] = set()
+        if layer.data.any():
+            self._touched.update(np.flatnonzero(self._planes().any((1, 2))).tolist())
+        layer.events.paint.connect(self._on_paint)
+        layer.events.data.connect(self._on_replaced)
+
+    def _planes(self) -> np.ndarray:
+        return np.asarray(self.layer.data.reshape(-1, *self.layer.data.shape[-2:]))  # (planes, Y, X)
+
+    def _on_paint(self, event: Any) -> None:
+        leading = self.layer.data.shape[:-2]
+        for atom in event.value:
+            boxes = atom.slice_key if hasattr(atom, "slice_key") else [np.unique(i) for i in atom[0]]
+            pairs = zip(boxes, leading, strict=False)
+            axes = [np.arange(n)[b] if isinstance(b, slice) else np.atleast_1d(b) for b, n in pairs]
+            grid = np.meshgrid(*axes, indexing="ij") if axes else []
+            self._touched.update(np.ravel_multi_index(grid, leading).ravel().tolist() if axes else [0])
+
+    def _on_replaced(self, _: Any = None) -> None:
+        self._touched.update(range(len(self._planes())))
+
+    def take(self) -> dict[int, np.ndarray]:
+        """Return copies of the planes that changed since the last call: plane → (Y, X)."""
+        planes = self._planes()
+        touched = [plane for plane in sorted(self._touched) if plane < len(planes)]
+        changed = {p: planes[p].copy() for p in touched if not np.array_equal(planes[p], self._taken.get(p))}
+        self._taken.update(changed)
+        return changed
+
+    def all(self) -> dict[int, np.ndarray]:
+        """Return copies of all planes that hold strokes: plane → (Y, X)."""
+        self.take()
+        return {plane: strokes for plane, strokes in self._taken.items() if strokes.any()}

@@ -1,0 +1,314 @@
+"""The dock widget: builds the column and passes clicks to the session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari.utils.notifications import show_error
+from qtpy.compat import isalive
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+import btunet
+from btunet.settings import FinetuneSettings, PretrainSettings, Settings
+
+from ._classes import ClassList
+from ._curve import Curve
+from ._form import SettingsForm
+from ._session import Session, session_of
+
+MASKS = "TIFF with the image's axes (*.tif);;PNG, one per plane (*.png);;Zarr (*.zarr)"
+MODELS = "BT-UNet model (*.safetensors)"
+
+
+class Panel(QWidget):
+    """The panel of one viewer: what to do, from top to bottom."""
+
+    def __init__(self, napari_viewer: Any, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session: Session = session_of(napari_viewer)
+        self._losses: list[float] = []
+        self._steps: list[int] = []
+        self._build()
+        self._connect()
+        self._on_changed()
+
+    # ------------------------------------------------------------------------------------------ building
+
+    def _build(self) -> None:
+        column = QWidget()
+        rows = QVBoxLayout(column)
+        for part in (self._build_image, self._build_pretrain, self._build_paint, self._build_finetune):
+            part(rows)
+        self._build_progress(rows)
+        self._build_results(rows)
+        self._build_more(rows)
+        rows.addStretch()
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setWidget(column)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+
+    def _build_image(self, rows: QVBoxLayout) -> None:
+        self.image_combo = _named(QComboBox(), "image_combo", "the image you paint on")
+        self.understood_label = _sentence("understood_label")
+        self.device_label = _sentence("device_label")
+        self.also_label = QLabel("Also pre-train on")
+        self.also_list = _named(QListWidget(), "also_list", "more images to pre-train on, painted or not")
+        self.also_list.setMaximumHeight(4 * self.fontMetrics().height() + 8)
+        form = QFormLayout()
+        form.addRow("Image", self.image_combo)
+        rows.addLayout(form)
+        for widget in (self.understood_label, self.device_label, self.also_label, self.also_list):
+            rows.addWidget(widget)
+
+    def _build_pretrain(self, rows: QVBoxLayout) -> None:
+        rows.addWidget(_heading("1  Learn from the images, without labels"))
+        self.network_combo = _named(QComboBox(), "network_combo", "the network to train")
+        choices = PretrainSettings.__dataclass_fields__["network"].metadata["choices"]
+        self.network_combo.addItems(list(choices))
+        self.minutes_spin = _minutes(PretrainSettings, "minutes_spin")
+        self.pretrain_button = _named(QPushButton("Pre-train"), "pretrain_button", "painting goes on meanwhile")
+        row = QHBoxLayout()
+        for widget in (self.network_combo, self.minutes_spin, self.pretrain_button):
+            row.addWidget(widget)
+        rows.addLayout(row)
+
+    def _build_paint(self, rows: QVBoxLayout) -> None:
+        rows.addWidget(_heading("2  Paint a few strokes of each class"))
+        self.class_list = ClassList()
+        self.class_list.setMaximumHeight(5 * self.fontMetrics().height() + 12)
+        self.add_class_button = _named(QPushButton("Add a class"), "add_class_button", "one more kind of object")
+        rows.addWidget(self.class_list)
+        rows.addWidget(self.add_class_button)
+
+    def _build_finetune(self, rows: QVBoxLayout) -> None:
+        rows.addWidget(_heading("3  Learn from the strokes"))
+        self.finetune_minutes_spin = _minutes(FinetuneSettings, "finetune_minutes_spin")
+        self.finetune_button = _named(
+            QPushButton("Fine-tune"), "finetune_button", "train from all strokes; paint more meanwhile, it is taken in"
+        )
+        row = QHBoxLayout()
+        row.addWidget(self.finetune_minutes_spin)
+        row.addWidget(self.finetune_button)
+        rows.addLayout(row)
+
+    def _build_progress(self, rows: QVBoxLayout) -> None:
+        self.status_label = _sentence("status_label")
+        self.progress_bar = _named(QProgressBar(), "progress_bar", "how far the work is")
+        self.curve = _named(Curve(), "loss_curve", "the loss: what training makes smaller")
+        self.health_label = _sentence("health_label")
+        self.stop_button = _named(QPushButton("Stop"), "stop_button", "stop, and keep what was learned")
+        for widget in (self.progress_bar, self.status_label, self.curve, self.health_label, self.stop_button):
+            rows.addWidget(widget)
+
+    def _build_results(self, rows: QVBoxLayout) -> None:
+        rows.addWidget(_heading("4  Use it"))
+        self.predict_button = _named(QPushButton("Predict"), "predict_button", "predict this image with the model")
+        self.export_button = _named(QPushButton("Export masks…"), "export_button", "write the masks to files, checked")
+        self.open_button = _named(QPushButton("Open model…"), "open_model_button", "use a model or encoder from a file")
+        self.save_button = _named(QPushButton("Save model…"), "save_model_button", "write the model to one file")
+        for pair in ((self.predict_button, self.export_button), (self.open_button, self.save_button)):
+            row = QHBoxLayout()
+            for widget in pair:
+                row.addWidget(widget)
+            rows.addLayout(row)
+
+    def _build_more(self, rows: QVBoxLayout) -> None:
+        self.more = QCollapsible("More")
+        self.pretrain_form = SettingsForm(PretrainSettings, leave_out=("network", "minutes"))
+        self.finetune_form = SettingsForm(FinetuneSettings, leave_out=("minutes",))
+        for title, form in (("Pre-training", self.pretrain_form), ("Fine-tuning", self.finetune_form)):
+            self.more.addWidget(_heading(title))
+            self.more.addWidget(form.container.native)
+        rows.addWidget(self.more)
+
+    # ------------------------------------------------------------------------------------------ reacting
+
+    def _connect(self) -> None:
+        self.session.changed.connect(self._on_changed)
+        self.session.progressed.connect(self._on_progressed)
+        self.session.said.connect(self._on_said)
+        self.image_combo.activated.connect(self._on_image_chosen)
+        self.also_list.itemChanged.connect(self._on_also_changed)
+        self.class_list.chosen.connect(self.session.choose_class)
+        self.class_list.renamed.connect(self.session.rename_class)
+        self.add_class_button.clicked.connect(self.session.add_class)
+        self.pretrain_button.clicked.connect(self._on_pretrain)
+        self.finetune_button.clicked.connect(self._on_finetune)
+        self.stop_button.clicked.connect(self.session.stop)
+        self.predict_button.clicked.connect(self.session.predict)
+        self.export_button.clicked.connect(self._on_export)
+        self.open_button.clicked.connect(self._on_open_model)
+        self.save_button.clicked.connect(self._on_save_model)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        """End all work when the window that holds the panel goes; hiding or closing the dock changes nothing."""
+        super().showEvent(event)
+        window = self.window()
+        if window is not None and window is not self:
+            window.destroyed.connect(self.session.shutdown)
+
+    def _on_changed(self) -> None:
+        if not isalive(self):
+            return
+        session = self.session
+        self._show_images()
+        self.understood_label.setText(session.understood())
+        self.device_label.setText(session.device)
+        layer = session.strokes
+        self.class_list.set_value(session.classes, int(layer.selected_label) if layer is not None else 0)
+        doing = session.doing
+        stopping = session.job is not None and session.job.is_stopping
+        self.pretrain_button.setEnabled(not doing and session.image is not None)
+        self.finetune_button.setEnabled(doing in ("", "pretrain", "predict") and session.image is not None)
+        self.predict_button.setEnabled(not doing and session.model is not None and session.image is not None)
+        self.export_button.setEnabled(not doing and session.prediction is not None)
+        self.save_button.setEnabled(bool(session.model or session.encoder))
+        self.stop_button.setEnabled(bool(doing) and not stopping)
+        if not doing:
+            self.progress_bar.setRange(0, 100)
+            self.progress_bar.setValue(0)
+        elif not self.progress_bar.maximum() or not self.progress_bar.value():
+            self._losses, self._steps = [], []
+            self.progress_bar.setRange(0, 0)
+            self.status_label.setText("Stopping …" if stopping else "Starting the background process …")
+
+    def _show_images(self) -> None:
+        images = self.session.images
+        for widget, shown in ((self.image_combo, images), (self.also_list, images)):
+            was = widget.blockSignals(True)
+            widget.clear()
+            if widget is self.image_combo:
+                widget.addItems([image.name for image in shown])
+                if self.session.image in shown:
+                    widget.setCurrentIndex(shown.index(self.session.image))
+            else:
+                for image in shown:
+                    item = QListWidgetItem(image.name)
+                    checked = image in self.session.also or image is self.session.image
+                    item.setCheckState(Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked)
+                    widget.addItem(item)
+            widget.blockSignals(was)
+        for widget in (self.also_label, self.also_list):
+            widget.setVisible(len(images) > 1)
+
+    def _on_progressed(self, news: list[btunet.Progress]) -> None:
+        job = self.session.job
+        if not isalive(self) or job is None:
+            return
+        steps = [p for p in news if p.values]
+        for progress in steps:
+            if not self._steps or progress.step != self._steps[-1]:
+                self._losses.append(progress.values["loss"])
+                self._steps.append(progress.step)
+        if steps:
+            self.curve.set_value(self._losses, "loss")
+            self.health_label.setText("  ".join(f"{name} {value:.3g}" for name, value in steps[-1].values.items()))
+        self.progress_bar.setRange(0, 1000 if job.pace.fraction else 0)
+        self.progress_bar.setValue(round(1000 * job.pace.fraction))
+        self.status_label.setText("Stopping …" if job.is_stopping else job.pace.sentence())
+
+    def _on_said(self, sentence: str, is_error: bool) -> None:
+        if not isalive(self):
+            return
+        self.status_label.setText(sentence)
+        if is_error:
+            show_error(sentence)
+
+    def _on_image_chosen(self, row: int) -> None:
+        self.session.choose(self.session.images[row])
+
+    def _on_also_changed(self, _: Any) -> None:
+        rows = range(self.also_list.count())
+        checked = [row for row in rows if self.also_list.item(row).checkState() == Qt.CheckState.Checked]
+        self.session.also = [self.session.images[row] for row in checked]
+
+    def _on_pretrain(self) -> None:
+        network, minutes = self.network_combo.currentText(), self.minutes_spin.value()
+        self.session.pretrain(self.pretrain_form.value(network=network, minutes=minutes))
+
+    def _on_finetune(self) -> None:
+        self.session.finetune(self.finetune_form.value(minutes=self.finetune_minutes_spin.value()))
+
+    def _on_export(self) -> None:
+        path, kind = QFileDialog.getSaveFileName(self, "Export masks", str(self._beside("_masks.tif")), MASKS)
+        if path:
+            self.session.export(_with_suffix(Path(path), kind))
+
+    def _on_save_model(self) -> None:
+        path, kind = QFileDialog.getSaveFileName(self, "Save model", str(self._beside(".safetensors")), MODELS)
+        if path:
+            self.session.save_model(_with_suffix(Path(path), kind))
+
+    def _on_open_model(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open model", "", MODELS)
+        if path:
+            self.session.open_model(Path(path))
+
+    def _beside(self, ending: str) -> Path:
+        """Return a path beside the chosen image, or in the home folder if it has no file."""
+        image = self.session.image
+        source = getattr(image.source, "path", None) if image is not None else None
+        folder = Path(source).parent if source else Path.home()
+        return folder / f"{Path(source).stem if source else getattr(image, 'name', 'btunet')}{ending}"
+
+
+def _with_suffix(path: Path, kind: str) -> Path:
+    """Return the path with the suffix of the chosen file filter if it has none that we write."""
+    known = (".tif", ".tiff", ".png", ".zarr", ".safetensors")
+    return path if path.suffix.lower() in known else Path(f"{path}{kind[kind.find('(*') + 2 : kind.find(')')]}")
+
+
+def _named(widget: Any, name: str, tooltip: str) -> Any:
+    widget.setObjectName(name)
+    widget.setToolTip(tooltip)
+    return widget
+
+
+def _sentence(name: str) -> QLabel:
+    label = QLabel()
+    label.setObjectName(name)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def _heading(text: str) -> QLabel:
+    label = QLabel(text)
+    font = label.font()
+    font.setBold(True)
+    label.setFont(font)
+    return label
+
+
+def _minutes(kind: type[Settings], name: str) -> QDoubleSpinBox:
+    """Return the editor of a settings class's ``minutes``."""
+    field = kind.__dataclass_fields__["minutes"]
+    spin = _named(QDoubleSpinBox(), name, field.metadata["help"])
+    spin.setDecimals(2)
+    spin.setRange(0.05, field.metadata["max"])
+    spin.setSingleStep(1)
+    spin.setSuffix(" min")
+    spin.setValue(field.default)
+    return spin
