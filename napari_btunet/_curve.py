@@ -32,7 +32,7 @@ class Curve(QWidget):
         """Be five lines of text high."""
         return QSize(0, 5 * self.fontMetrics().height())
 
-    def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802 (Qt's name)
+    def paintEvent(self, _: QPaintEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Draw the line and its extremes."""
         with QPainter(self) as painter:
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import fields
-from typing import Generic, TypeVar
+from dataclasses import Field, fields
+from typing import Any, Generic, TypeVar
 
-from magicgui.widgets import Container, Widget, create_widget
+from magicgui.widgets import Container, create_widget
 
 from btunet.settings import Settings
 
@@ -27,7 +27,7 @@ class SettingsForm(Generic[S]):
     def __init__(self, kind: type[S], leave_out: Collection[str] = ()) -> None:
         self._kind = kind
         rows = [_row(f) for f in fields(kind) if f.name not in leave_out]
-        self.container = Container(widgets=rows, labels=True)
+        self.container: Any = Container(widgets=rows, labels=True)
         self.container.margins = (0, 0, 0, 0)
 
     def value(self, **elsewhere: object) -> S:
@@ -40,15 +40,15 @@ class SettingsForm(Generic[S]):
             row.value = getattr(settings, row.name)
 
 
-def _row(f: object) -> Widget:
+def _row(f: Field[Any]) -> Any:
     """Return the editor of one field."""
-    limits = f.metadata  # type: ignore[attr-defined]
+    limits = f.metadata
     options = {"tooltip": limits["help"]}
     if limits["choices"]:
         options["choices"] = limits["choices"]
-    elif isinstance(f.default, int | float):  # type: ignore[attr-defined]
+    elif isinstance(f.default, int | float):
         options |= {key: limits[key] for key in ("min", "max") if limits[key] is not None}
         options.setdefault("max", 2**31 - 1)
-        if isinstance(f.default, float):  # type: ignore[attr-defined]
+        if isinstance(f.default, float):
             options["step"] = limits["min"]
-    return create_widget(value=f.default, name=f.name, label=f.name.replace("_", " "), options=options)  # type: ignore[attr-defined]
+    return create_widget(value=f.default, name=f.name, label=f.name.replace("_", " "), options=options)

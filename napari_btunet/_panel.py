@@ -7,7 +7,7 @@ from typing import Any
 
 from napari.utils.notifications import show_error
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -60,10 +60,7 @@ class Panel(QWidget):
         self._build_results(rows)
         self._build_more(rows)
         rows.addStretch()
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll = _Column()
         scroll.setWidget(column)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -83,7 +80,7 @@ class Panel(QWidget):
             rows.addWidget(widget)
 
     def _build_pretrain(self, rows: QVBoxLayout) -> None:
-        rows.addWidget(_heading("1  Learn from the images, without labels"))
+        rows.addWidget(_heading("1  Learn without labels"))
         self.network_combo = _named(QComboBox(), "network_combo", "the network to train")
         choices = PretrainSettings.__dataclass_fields__["network"].metadata["choices"]
         self.network_combo.addItems(list(choices))
@@ -176,14 +173,14 @@ class Panel(QWidget):
         self._show_images()
         self.understood_label.setText(session.understood())
         self.device_label.setText(session.device)
-        layer = session.strokes
-        self.class_list.set_value(session.classes, int(layer.selected_label) if layer is not None else 0)
+        subject = session.subject
+        self.class_list.set_value(session.classes, int(subject.strokes.selected_label) if subject else 0)
         doing = session.doing
         stopping = session.job is not None and session.job.is_stopping
-        self.pretrain_button.setEnabled(not doing and session.image is not None)
-        self.finetune_button.setEnabled(doing in ("", "pretrain", "predict") and session.image is not None)
-        self.predict_button.setEnabled(not doing and session.model is not None and session.image is not None)
-        self.export_button.setEnabled(not doing and session.prediction is not None)
+        self.pretrain_button.setEnabled(not doing and subject is not None)
+        self.finetune_button.setEnabled(doing in ("", "pretrain", "predict") and subject is not None)
+        self.predict_button.setEnabled(not doing and session.model is not None and subject is not None)
+        self.export_button.setEnabled(not doing and subject is not None and subject.prediction is not None)
         self.save_button.setEnabled(bool(session.model or session.encoder))
         self.stop_button.setEnabled(bool(doing) and not stopping)
         if not doing:
@@ -272,6 +269,23 @@ class Panel(QWidget):
         source = getattr(image.source, "path", None) if image is not None else None
         folder = Path(source).parent if source else Path.home()
         return folder / f"{Path(source).stem if source else getattr(image, 'name', 'btunet')}{ending}"
+
+
+class _Column(QScrollArea):
+    """Scrolls up and down only: it is always as wide as what it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
+        """Leave room for the column and the scroll bar beside it."""
+        hint, column, bar = super().minimumSizeHint(), self.widget(), self.verticalScrollBar()
+        if column is None or bar is None:
+            return hint
+        return QSize(column.minimumSizeHint().width() + bar.sizeHint().width(), hint.height())
 
 
 def _with_suffix(path: Path, kind: str) -> Path:

@@ -6,11 +6,10 @@ It belongs to the viewer, not to the panel: closing the dock hides the panel, an
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
@@ -18,10 +17,12 @@ import btunet
 
 from . import _layers
 from ._job import Job
+from ._subject import Subject
+from ._writer import export_masks
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from napari.layers import Image, Labels
+    from napari.layers import Image
 
 SETTLE = 200  # milliseconds after the last dab before strokes are sent on
 
@@ -53,9 +54,7 @@ class Session:
         self._kind = ""
         self._then: Callable[[], None] | None = None
         self._at_work: list[Image] = []  # the images of the running job, in its order
-        self._strokes: dict[Image, _layers.Ledger] = {}
-        self._predictions: dict[Image, Labels] = {}
-        self._predicted: dict[Image, set[int]] = {}
+        self._subjects: dict[Image, Subject] = {}
         self._settled = QTimer()
         self._settled.setSingleShot(True)
         self._settled.setInterval(SETTLE)
@@ -86,10 +85,9 @@ class Session:
     def choose(self, image: Image | None) -> None:
         """Work on this image; it gets a strokes layer if it has none."""
         self.image = image
-        if image is not None and image not in self._strokes:
+        if image is not None and image not in self._subjects:
             try:
-                _layers.stack_of(image)
-                self._adopt_strokes(image)
+                self._add_subject(image)
             except ValueError as error:
                 self.said.emit(str(error), True)
         self.changed.emit()
@@ -103,37 +101,19 @@ class Session:
         except ValueError as error:
             return str(error)
 
-    def _adopt_strokes(self, image: Image) -> None:
-        """Find the strokes layer of an image, or add one."""
-        taken = [ledger.layer for ledger in self._strokes.values()]
-        shape = _layers.stack_of(image).spatial_shape
-        name = "strokes" if not taken else f"strokes ({image.name})"
-        free = [
-            layer
-            for layer in self.viewer.layers
-            if layer.name == name and layer not in taken and getattr(layer, "data", np.empty(0)).shape == shape
-        ]
-        layer = free[0] if free else _layers.add_labels(self.viewer, image, name, "strokes", len(self.classes))
-        if free:
-            layer.metadata = {**layer.metadata, _layers.ROLE: {"role": "strokes", "image": image.name}}
-            _layers.colour(layer, max(len(self.classes), int(layer.data.max())))
-        _layers.bind_keys(layer, self.choose_class, lambda: len(self.classes))
-        layer.events.paint.connect(self._on_painted)
-        layer.events.set_data.connect(self._on_painted)
-        self._strokes[image] = _layers.Ledger(layer)
-        self.viewer.layers.selection.active = layer
-        layer.selected_label = _layers.BACKGROUND + 1
+    def _add_subject(self, image: Image) -> None:
+        """Make an image ready to be painted on."""
+        subject = Subject(self.viewer, image, len(self.classes), is_first=not self._subjects)
+        self._subjects[image] = subject
+        subject.on_painted(self._on_painted)
+        _layers.bind_keys(subject.strokes, self.choose_class, lambda: len(self.classes))
+        self.viewer.layers.selection.active = subject.strokes
+        subject.strokes.selected_label = _layers.BACKGROUND + 1
 
     @property
-    def strokes(self) -> Labels | None:
-        """The strokes layer of the chosen image."""
-        ledger = self._strokes.get(self.image) if self.image is not None else None
-        return ledger.layer if ledger else None
-
-    @property
-    def prediction(self) -> Labels | None:
-        """The prediction layer of the chosen image."""
-        return self._predictions.get(self.image) if self.image is not None else None
+    def subject(self) -> Subject | None:
+        """The chosen image with its strokes and its prediction; None if there is no image that can be used."""
+        return self._subjects.get(self.image) if self.image is not None else None
 
     # ------------------------------------------------------------------------------------------ classes
 
@@ -150,16 +130,18 @@ class Session:
 
     def choose_class(self, label: int) -> None:
         """Paint with this label from now on."""
-        layer = self.strokes
-        if layer is not None:
+        if self.subject is None:  # the user removed the strokes layer
+            self.choose(self.image)
+        if self.subject is not None:
+            layer = self.subject.strokes
             self.viewer.layers.selection.active = layer
             layer.selected_label = label
             layer.mode = "paint"
         self.changed.emit()
 
     def _recolour(self) -> None:
-        for layer in (*(ledger.layer for ledger in self._strokes.values()), *self._predictions.values()):
-            _layers.colour(layer, len(self.classes))
+        for subject in self._subjects.values():
+            subject.colour(len(self.classes))
 
     # ------------------------------------------------------------------------------------------ work
 
@@ -185,50 +167,53 @@ class Session:
         if self.doing in ("pretrain", "predict"):
             self._after_stopping(lambda: self.finetune(settings))
             return
-        images = [image for image, ledger in self._strokes.items() if ledger.all()]
+        images = [image for image, subject in self._subjects.items() if subject.ledger.all()]
         if not images:
             self.said.emit("Paint first: a few strokes on an object and a few on the background.", True)
             return
-        if self.image in images:
-            images.insert(0, images.pop(images.index(self.image)))
-        strokes = [self._strokes[image].all() for image in images]
-        look_at = (0, self._plane_of(images[0])) if images[0] is self.image else None
+        images.sort(key=lambda image: image is not self.image)  # the chosen one first
+        stacks = [self._subjects[image].stack for image in images]
+        strokes = [self._subjects[image].ledger.all() for image in images]
+        try:
+            btunet.check_strokes(stacks, strokes, self.classes)
+        except ValueError as error:
+            self.said.emit(f"{str(error)[:1].upper()}{str(error)[1:]}.", True)
+            return
         task = btunet.in_child(
             "finetune",
-            [_layers.stack_of(image) for image in images],
+            stacks,
             strokes,
             settings,
             start_from=self.encoder,
             classes=tuple(self.classes),
-            look_at=look_at,
+            look_at=(0, self._subjects[images[0]].plane(self.viewer)),
         )
         self._begin("finetune", images, task)
 
     def predict(self) -> None:
         """Predict the chosen image with the present model, the visible plane first."""
-        if self.image is None or self.model is None:
+        subject = self.subject
+        if subject is None or self.model is None:
             self.said.emit("There is no model yet: fine-tune one, or open one.", True)
             return
-        look_at = (0, self._plane_of(self.image))
-        self._predicted[self.image] = set()
-        task = btunet.in_child("predict", self.model, [_layers.stack_of(self.image)], look_at=look_at)
-        self._begin("predict", [self.image], task)
+        subject.predicted.clear()
+        task = btunet.in_child("predict", self.model, [subject.stack], look_at=(0, subject.plane(self.viewer)))
+        self._begin("predict", [subject.image], task)
 
     def export(self, path: Path) -> None:
         """Write the predicted masks of the chosen image; what is not predicted yet is predicted first."""
         if self.doing:
             self.said.emit(f"Wait until the work is done ({self.doing}), or stop it, then export.", True)
             return
-        image, layer = self.image, self.prediction
-        if image is None or layer is None:
+        subject = self.subject
+        if subject is None or subject.prediction is None:
             self.said.emit("There is no prediction yet: fine-tune, then export.", True)
             return
-        stack = _layers.stack_of(image)
-        if len(self._predicted.get(image, ())) < stack.planes and self.model is not None:
-            self._then = lambda: self.export(path)
+        if not subject.is_predicted and self.model is not None:
             self.predict()
+            self._then = lambda: self.export(path)
             return
-        self._begin("export", [image], _export(path, layer.data, stack))
+        self._begin("export", [subject.image], export_masks(path, subject.prediction.data, subject.stack))
 
     def stop(self) -> None:
         """Stop the running job and keep what it has."""
@@ -313,16 +298,15 @@ class Session:
         self.progressed.emit(news)
 
     def _show(self, image: Image, done: btunet.PredictedPlane) -> None:
-        """Put a predicted plane into the prediction layer of its image."""
-        if image not in self.viewer.layers:
-            return
-        if image not in self._predictions:
-            name = "prediction" if not self._predictions else f"prediction ({image.name})"
-            layer = _layers.add_labels(self.viewer, image, name, "prediction", len(self.classes))
-            self._predictions[image] = layer
-        _layers.put_plane(self.viewer, self._predictions[image], done.plane, done.mask)
-        if self._kind == "predict":
-            self._predicted.setdefault(image, set()).add(done.plane)
+        """Show a predicted plane, if its image is still there."""
+        if image in self._subjects:
+            subject = self._subjects[image]
+            was_new = subject.prediction is None
+            subject.show(self.viewer, done, len(self.classes))
+            if self._kind == "predict":
+                subject.predicted.add(done.plane)
+            if was_new:
+                self.changed.emit()
 
     def _on_ended(self, how: str, result: Any) -> None:
         kind, then = self.doing, self._then
@@ -348,19 +332,17 @@ class Session:
             self.model = result
             self.said.emit(f"Fine-tuned: {result.describe()}.", False)
         elif kind == "predict":
-            for layer in self._predictions.values():
-                layer.refresh()  # the thumbnail was left alone meanwhile
+            for image in self._at_work:
+                if image in self._subjects:
+                    self._subjects[image].redraw()
             self.said.emit("Predicted. Correct with more strokes and fine-tune again, or export.", False)
         elif kind == "export":
             self.exported = result
             self.said.emit(f"Exported and checked: {_named(result)}.", False)
 
-    def _plane_of(self, image: Image) -> int:
-        return _layers.shown_plane(self.viewer, self._strokes[image].layer) if image in self._strokes else 0
-
     def _on_plane(self, _: Any = None) -> None:
-        if self.job is not None and self.image in self._at_work and self.doing in ("finetune", "predict"):
-            look_at = (self._at_work.index(self.image), self._plane_of(self.image))
+        if self.job is not None and self.subject is not None and self.image in self._at_work:
+            look_at = (self._at_work.index(self.image), self.subject.plane(self.viewer))
             self.job.steer(btunet.Steer(look_at=look_at))
 
     def _on_painted(self, _: Any = None) -> None:
@@ -370,8 +352,8 @@ class Session:
     def _send_strokes(self) -> None:
         if self.job is None or self.doing != "finetune":
             return
-        changed = {i: self._strokes[image].take() for i, image in enumerate(self._at_work) if image in self._strokes}
-        changed = {i: planes for i, planes in changed.items() if planes}
+        at_work = [(i, self._subjects[image]) for i, image in enumerate(self._at_work) if image in self._subjects]
+        changed = {i: planes for i, subject in at_work if (planes := subject.ledger.take())}
         if changed:
             self.job.steer(btunet.Steer(strokes=changed))
 
@@ -386,10 +368,13 @@ class Session:
             self.job.stop() if self.doing in ("pretrain", "finetune") else self.job.abandon()
             self.said.emit(f"{layer.name} was removed, so the work on it ends.", False)
         self.also = [image for image in self.also if image != layer]
-        for known in (self._strokes, self._predictions, self._predicted):
-            known.pop(layer, None)
-        self._strokes = {image: ledger for image, ledger in self._strokes.items() if ledger.layer != layer}
-        self._predictions = {image: labels for image, labels in self._predictions.items() if labels != layer}
+        self._subjects.pop(layer, None)
+        for image, subject in list(self._subjects.items()):
+            if subject.strokes == layer:
+                del self._subjects[image]
+            elif subject.prediction == layer:
+                subject.prediction = None
+                subject.predicted.clear()
         if self.image == layer:
             self.choose(next(iter(reversed(self.images)), None))
         self.changed.emit()
@@ -402,13 +387,6 @@ class Session:
         for job in (self.job, self._scout):
             if job is not None:
                 job.abandon()
-
-
-def _export(path: Path, prediction: np.ndarray, stack: btunet.Stack) -> Generator[btunet.Progress, btunet.Reply, Any]:
-    """Write a prediction layer's numbers as masks, as a task."""
-    yield btunet.Progress("writing", 0, 1)
-    mask = np.where(prediction == 0, 0, prediction - _layers.BACKGROUND).astype(prediction.dtype)
-    return btunet.write(path, mask, stack)
 
 
 def _named(paths: list[Path]) -> str:

@@ -1,7 +1,8 @@
-"""Write a Labels layer as a mask through napari's own save dialog."""
+"""Write masks: from the panel as a task, and through napari's own save dialog."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,19 @@ import btunet
 from ._layers import BACKGROUND, ROLE
 
 
+def export_masks(
+    path: Path, prediction: np.ndarray, stack: btunet.Stack
+) -> Generator[btunet.Progress, btunet.Reply, list[Path]]:
+    """Write a prediction layer's numbers as masks beside their image, as a task; returns the files."""
+    yield btunet.Progress("writing", 0, 0)
+    return btunet.write(path, _mask_of(prediction), stack)
+
+
+def _mask_of(labels: np.ndarray) -> np.ndarray:
+    """Return masks that count from 0 = background for labels that count from 1."""
+    return np.where(labels == 0, 0, labels - BACKGROUND).astype(labels.dtype)
+
+
 def write_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write one Labels layer to ``path`` (.btmask.tif): 0 = background, 1..K; read again and compared.
 
@@ -20,7 +34,7 @@ def write_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """
     mask = np.asarray(data)
     if attributes.get("metadata", {}).get(ROLE):
-        mask = np.where(mask == 0, 0, mask - BACKGROUND).astype(mask.dtype)
+        mask = _mask_of(mask)
     axes = btunet.as_stack(mask).axes
     scale = tuple(float(abs(s)) for s in attributes.get("scale", ()))
     stack = btunet.Stack(mask, axes, str(attributes.get("name", "mask")), scale if any(s != 1 for s in scale) else ())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .finetuning import finetune as finetune
     from .images import Stack as Stack
     from .images import as_stack as as_stack
+    from .labels import check_strokes as check_strokes
     from .model import Model as Model
     from .prediction import predict as predict
     from .prediction import predict_probabilities as predict_probabilities
@@ -42,6 +43,7 @@ _HOME = {
     "errors": ["BtunetError", "Died", "OutOfMemory"],
     "evaluation": ["evaluate"],
     "finetuning": ["finetune"],
+    "labels": ["check_strokes"],
     "images": ["Stack", "as_stack"],
     "model": ["Model"],
     "prediction": ["predict", "predict_probabilities"],

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .images import Stack
-from .losses import IGNORE
+from .labels import IGNORE
 from .metrics import Counts, count
 
 SCORES = ("precision", "recall", "dice", "iou")

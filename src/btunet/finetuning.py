@@ -10,8 +10,8 @@ import torch
 
 from .device import pick_device
 from .images import Stack, as_stack, check_contrast
-from .labels import Targets, check_classes, target_of_strokes, targets_of_masks, targets_of_strokes
-from .losses import IGNORE, masked_loss
+from .labels import IGNORE, Targets, check_classes, target_of_strokes, targets_of_masks, targets_of_strokes
+from .losses import masked_loss
 from .model import Model, check_channels
 from .networks import UNet
 from .normalise import Normalisation
@@ -76,6 +76,7 @@ def finetune(
     Examples
     --------
     >>> import numpy as np
+    >>> from btunet import FinetuneSettings, finetune, run
     >>> image, strokes = np.zeros((64, 64)), np.zeros((64, 64), int)
     >>> image[:32], strokes[10, :], strokes[50, :] = 1, 2, 1
     >>> model = run(finetune([image], [strokes], FinetuneSettings(steps=1, patch_size=32)))

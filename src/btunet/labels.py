@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .images import Stack
-from .losses import IGNORE
 from .task import Strokes
+
+IGNORE = 255
+"""Nothing is known about this pixel."""
 
 Targets = dict[tuple[int, int], np.ndarray]
 """(image, plane) → (Y, X) uint8, 255 where nothing is known."""
@@ -91,6 +93,13 @@ def _planes(stack: Stack, given: np.ndarray | Strokes, what: str) -> Strokes:
                 "(object numbers of an instance mask are not classes: write every object as 1)"
             )
     return planes
+
+
+def check_strokes(
+    stacks: Sequence[Stack], strokes: Sequence[np.ndarray | Strokes], classes: Sequence[str] | None = None
+) -> None:
+    """Raise ValueError, as `finetune` would, unless there is something to learn from these strokes."""
+    check_classes(targets_of_strokes(stacks, strokes), classes, "strokes")
 
 
 def check_classes(targets: Targets, names: Sequence[str] | None, what: str) -> tuple[str, ...]:

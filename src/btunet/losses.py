@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-IGNORE = 255
+from .labels import IGNORE
 
 
 def masked_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

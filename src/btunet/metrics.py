@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-IGNORE = 255
+from .labels import IGNORE
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from .images import Stack
-from .losses import IGNORE
+from .labels import IGNORE
 from .normalise import Normalisation
 
 REMEMBERED = 50_000  # pixels kept per plane and class: enough to choose from, bounded for dense masks
