@@ -105,10 +105,10 @@ class Model:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = build(self.network, self.channels, classes)
-        skip = () if classes == len(self.classes) else ("head.",)
-        state = {k: torch.tensor(w) for k, w in self.weights.items() if not (skip and k.startswith(skip))}
         own = network.state_dict()
-        parts = {k.split(".")[0] for k in state}
+        new = set() if classes == len(self.classes) else {"head"}
+        state = {k: torch.tensor(w) for k, w in self.weights.items() if k.split(".")[0] not in new}
+        parts = {k.split(".")[0] for k in (state if self.is_encoder else own)} - new
         expected = {k for k in own if k.split(".")[0] in parts}
         if set(state) != expected or any(own[k].shape != w.shape for k, w in state.items()):
             raise BtunetError(f"the weights in this model are not those of a {self.network}; the file was altered")
@@ -150,13 +150,15 @@ class Model:
         try:
             with safe_open(path, framework="numpy") as file:
                 header = (file.metadata() or {}).get(HEADER)
+                if header is None:
+                    raise BtunetError(
+                        f"{path.name} was not written by btunet; choose a file made by pretrain or finetune"
+                    )
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         except OSError as error:
             raise BtunetError(f"{path} cannot be read: {error.strerror or error}") from error
         except SafetensorError as error:
             raise BtunetError(f"{path.name} is not a model file, or it is broken ({error})") from error
-        if header is None:
-            raise BtunetError(f"{path.name} was not written by btunet; choose a file made by pretrain or finetune")
         return cls._from_header(path.name, header, weights)
 
     @classmethod
@@ -171,7 +173,7 @@ class Model:
                 classes=tuple(str(c) for c in spec["classes"]),
                 weights=weights,
                 normalisation=Normalisation.from_dict(spec["normalisation"]),
-                history=tuple(spec["history"]),
+                history=tuple(dict(record) for record in spec["history"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BtunetError(f"the header of {name} is broken ({error}); the file was altered or cut off") from error

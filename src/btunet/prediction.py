@@ -53,6 +53,7 @@ def predict(
 
     Examples
     --------
+    >>> from btunet import Model, predict, read, run
     >>> masks = run(predict(Model.load("cells.safetensors"), [read("embryo.tif")]))  # doctest: +SKIP
     """
     stacks = [as_stack(image, name=f"image {i}") for i, image in enumerate(images)]

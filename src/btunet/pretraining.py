@@ -61,6 +61,7 @@ def pretrain(
     Examples
     --------
     >>> import numpy as np
+    >>> from btunet import PretrainSettings, pretrain, run
     >>> images = [np.random.default_rng(0).random((4, 64, 64))]
     >>> encoder = run(pretrain(images, PretrainSettings(steps=1, batch=4, patch_size=32)))
     >>> encoder.is_encoder

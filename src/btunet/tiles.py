@@ -41,12 +41,15 @@ def predict_plane(network: UNet, plane: np.ndarray, tile: int) -> np.ndarray:
         logits: Tensor = network(images)
         return logits[0].float().softmax(0).cpu().numpy()  # (K, y, x)
 
-    stride = network.stride
+    stride = network.stride  # every window starts on a multiple of it, or its pooling would see other pairs of pixels
     margin = -(-network.reach // stride) * stride
-    return blend(probabilities, plane, max(stride, tile // stride * stride), margin)
+    tile = max(stride, tile // stride * stride)
+    return blend(probabilities, plane, tile, margin, fade=min(margin, tile) // 4 // stride * stride)
 
 
-def blend(function: Callable[[np.ndarray], np.ndarray], plane: np.ndarray, tile: int, margin: int) -> np.ndarray:
+def blend(
+    function: Callable[[np.ndarray], np.ndarray], plane: np.ndarray, tile: int, margin: int, *, fade: int
+) -> np.ndarray:
     """Apply ``function`` to windows of a (C, Y, X) plane and fade its (K, y, x) results together.
 
     Parameters
@@ -58,14 +61,16 @@ def blend(function: Callable[[np.ndarray], np.ndarray], plane: np.ndarray, tile:
     tile
         Side of the area a window contributes, pixels.
     margin
-        Ignored border of each window where it does not touch the plane's own border, pixels; also bounds the fading.
+        Ignored border of each window where it does not touch the plane's own border, pixels.
+    fade
+        How far a window fades into its neighbours on either side of their border, at most half a tile, pixels.
     """
     height, width = plane.shape[-2:]
     if height <= tile + margin and width <= tile + margin:
         return function(plane)
     result: np.ndarray | None = None
-    for y, rows in _weights(height, tile, margin):
-        for x, columns in _weights(width, tile, margin):
+    for y, rows in _weights(height, tile, margin, fade):
+        for x, columns in _weights(width, tile, margin, fade):
             part = function(plane[:, y, x]) * (rows[:, None] * columns)  # (K, y, x)
             if result is None:
                 result = np.zeros((len(part), height, width), np.float32)
@@ -74,9 +79,9 @@ def blend(function: Callable[[np.ndarray], np.ndarray], plane: np.ndarray, tile:
     return result
 
 
-def _weights(length: int, tile: int, margin: int) -> list[tuple[slice, np.ndarray]]:
-    """Cut 0..length into windows with weights that sum to 1 everywhere; window starts are multiples of tile."""
-    windows, fade = [], min(margin, tile) // 4
+def _weights(length: int, tile: int, margin: int, fade: int) -> list[tuple[slice, np.ndarray]]:
+    """Cut 0..length into windows with weights that sum to 1 everywhere."""
+    windows = []
     for start in range(0, length, tile):
         stop = min(length, start + tile)
         low, high = max(0, start - margin - fade), min(length, stop + margin + fade)

@@ -1,0 +1,69 @@
+"""What the engine's tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from btunet import Model
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # these tensors are too small to be worth sharing between cores
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def discs() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Make planes of bright discs on noise and their masks."""
+
+    def make(planes: int = 1, size: int = 96, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        mask = np.zeros((planes, size, size), np.uint8)
+        y, x = np.mgrid[:size, :size]
+        for plane in mask:
+            for cy, cx in rng.integers(10, size - 10, (5, 2)):
+                plane[(y - cy) ** 2 + (x - cx) ** 2 < 64] = 1
+        image = (40 + 120 * mask + rng.normal(0, 12, mask.shape)).clip(0, 255).astype(np.uint8)
+        return image, mask
+
+    return make
+
+
+@pytest.fixture
+def lively() -> Callable[..., Any]:
+    """Make a network as if trained: random weights and random running statistics, in evaluation mode."""
+    import torch
+
+    from btunet.networks import UNet
+
+    def make(channels: int = 1, classes: int = 3, seed: int = 0, **options: Any) -> UNet:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = UNet(channels, classes, **options).eval()
+            for name, value in network.state_dict().items():
+                if name.endswith("running_mean"):
+                    value.normal_(0, 0.3)
+                elif name.endswith("running_var"):
+                    value.uniform_(0.5, 1.5)
+            network.head.weight.data *= 10
+        return network
+
+    return make
+
+
+@pytest.fixture
+def model_of() -> Callable[..., Model]:
+    """Make a `Model` that holds a network's weights."""
+
+    def make(network: Any, channels: int = 1, classes: int = 3) -> Model:
+        names = ("background", *(f"class {k}" for k in range(1, classes)))
+        return Model("unet", channels, names, {}).trained("finetune", network.state_dict(), steps=1)
+
+    return make
