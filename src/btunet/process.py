@@ -211,7 +211,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
     """Takes the functions inside lazy arrays along; arrays mapped from a file are opened again, not copied."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, np.memmap) and obj.filename and isinstance(obj.base, mmap.mmap):
+        whole = isinstance(obj, np.memmap) and obj.filename and isinstance(obj.base, mmap.mmap)
+        if whole and obj.flags.c_contiguous and obj.mode != "c":  # "c": changes exist in memory only
             return np.memmap, (obj.filename, obj.dtype, "r", obj.offset, obj.shape)
         return super().reducer_override(obj)
 
@@ -229,13 +230,8 @@ def main() -> None:
         verb, args, kwargs = receive(source, folder)
         replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         threading.Thread(target=_listen, args=(source, folder, replies), daemon=True).start()
-        task = _prepare(verb, threads)(*args, **kwargs)
-        reply: Reply = None
-        while True:
-            send(sink, folder, ("progress", task.send(reply)))
-            reply = None if replies.empty() else replies.get()
-    except StopIteration as end:
-        send(sink, folder, ("result", end.value))
+        result = _work(_prepare(verb, threads)(*args, **kwargs), replies, lambda p: send(sink, folder, ("progress", p)))
+        send(sink, folder, ("result", result))
     except (ValueError, BtunetError) as error:
         send(sink, folder, ("error", (error, traceback.format_exc())))
     except BaseException as error:  # noqa: BLE001  # reported to the parent, whatever it is
@@ -243,6 +239,21 @@ def main() -> None:
         if isinstance(error, ModuleNotFoundError):
             kind = BtunetError(f"{error.name} is not installed; run: pip install {error.name}")
         send(sink, folder, ("error", (kind, traceback.format_exc())))
+    finally:
+        sys.stdout.flush()
+        os._exit(0)  # the listener still reads standard input, and Python would abort over that at its own end
+
+
+def _work(task: Task[Any], replies: queue.SimpleQueue[Reply], tell: Callable[[Progress], None]) -> Any:
+    """Run a task that is told what the parent replied as soon as it is heard; return its result."""
+    reply: Reply = None
+    while True:
+        try:
+            progress = task.send(reply)
+        except StopIteration as end:
+            return end.value
+        tell(progress)
+        reply = None if replies.empty() else replies.get()
 
 
 def _prepare(verb: str, threads: int) -> Callable[..., Task[Any]]:
