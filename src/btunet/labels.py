@@ -40,8 +40,9 @@ def targets_of_strokes(stacks: Sequence[Stack], strokes: Sequence[np.ndarray | S
 
 
 def target_of_strokes(values: np.ndarray) -> np.ndarray:
-    """Return the target of one plane of strokes."""
-    return np.where(values == 0, IGNORE, values.astype(np.int64) - 1).astype(np.uint8)
+    """Return the target of one plane of strokes; values that cannot be a class become unknown."""
+    possible = (values > 0) & (values <= IGNORE)
+    return np.where(possible, values.astype(np.int64) - 1, IGNORE).astype(np.uint8)
 
 
 def targets_of_masks(stacks: Sequence[Stack], masks: Sequence[np.ndarray | Strokes]) -> Targets:

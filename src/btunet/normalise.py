@@ -24,20 +24,23 @@ class Normalisation:
     high: float = 99.5  # percent
 
     def limits(self, stack: Stack) -> np.ndarray:
-        """Return the two percentiles of every channel, over planes spread evenly: (2, C) float32."""
+        """Return the two percentiles of every channel, over planes spread evenly: (2, C) float64.
+
+        Where they are equal, because objects cover less of an even background than is cut off, smallest and largest.
+        """
         samples = []
         for plane in spread(stack.planes, SAMPLED_PLANES):
             pixels = stack.read(plane).reshape(stack.channels, -1)  # (C, Y·X)
             samples.append(pixels[:, :: max(1, pixels.shape[1] // SAMPLED_PIXELS)])
-        pixels = np.concatenate(samples, axis=1)
-        limits: np.ndarray = np.percentile(pixels, [self.low, self.high], axis=1)  # (2, C)
-        return limits.astype(np.float32)
+        pixels = np.concatenate(samples, axis=1).astype(np.float64)
+        limits = np.percentile(pixels, [self.low, self.high], axis=1)  # (2, C)
+        return np.where(limits[0] < limits[1], limits, [pixels.min(1), pixels.max(1)])
 
     def apply(self, window: np.ndarray, limits: np.ndarray) -> np.ndarray:
         """Return a (C, Y, X) window as float32, clipped to -3..+5; a channel without contrast becomes 0."""
         low, high = limits[..., None, None]  # (C, 1, 1) each
         span = np.where(high > low, high - low, np.inf)
-        scaled = (window.astype(np.float32) - low) / span * 2 - np.where(high > low, 1, 0)
+        scaled = (window - low) / span * 2 - (high > low)  # in float64: a large offset must not cost contrast
         return np.asarray(np.clip(scaled, -3, 5), np.float32)
 
     def as_dict(self) -> dict[str, float]:
