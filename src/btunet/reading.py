@@ -71,17 +71,7 @@ def read(path: str | Path) -> Stack:
     reader = _read_tiff if suffix in TIFF else _read_zarr if suffix == ".zarr" else _read_picture
     try:
         return reader(path)
-    except (
-        OSError,
-        EOFError,
-        SyntaxError,
-        IndexError,
-        KeyError,
-        TypeError,
-        RuntimeError,
-        struct.error,
-        zlib.error,
-    ) as error:
+    except BROKEN as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BtunetError(f"{path} cannot be read: {reason}; it may be cut off or not an image") from error
 
@@ -90,6 +80,7 @@ def _read_tiff(path: Path) -> Stack:
     try:
         with tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
+            _check_pages(tiff)
             axes = _tiff_axes(series)
             data: Any
             if series.dataoffset is not None and series.dtype is not None:
@@ -100,6 +91,14 @@ def _read_tiff(path: Path) -> Stack:
     except (tifffile.TiffFileError, ValueError) as error:  # ValueError: a cut-off file cannot be mapped or decoded
         raise BtunetError(f"{path} cannot be read: {error}; it may be cut off or not a TIFF") from error
     return Stack(data, axes, path.name, scale, unit, path)
+
+
+def _check_pages(tiff: Any) -> None:
+    """Raise ValueError if the chain of pages ends in nothing; tifffile only logs the pages it misses."""
+    pages = len(tiff.pages)
+    tiff.filehandle.seek(tiff.pages.next_page_offset)
+    if any(tiff.filehandle.read(tiff.tiff.offsetsize)):
+        raise ValueError(f"there should be more pages than the {pages} found")
 
 
 def _tiff_axes(series: Any) -> str:
@@ -137,7 +136,8 @@ def _tiff_scale(tiff: Any, axes: str) -> tuple[tuple[float, ...], str]:
 
 
 def _read_picture(path: Path) -> Stack:
-    picture = imageio.imread(path)
+    with path.open("rb") as file:  # imageio itself leaves a broken file open
+        picture = imageio.imread(file, plugin="pillow")
     if picture.ndim == 3 and picture.shape[-1] in (2, 4):
         picture = picture[..., :-1]  # transparency is not a channel of the sample
     if picture.ndim == 3 and picture.shape[-1] == 1:
@@ -149,7 +149,9 @@ def _read_zarr(path: Path) -> Stack:
     import zarr
 
     node = zarr.open(path, mode="r")
-    array: Any = node if isinstance(node, zarr.Array) else node["0"]  # "0": the full level of an OME-Zarr image
+    array: Any = node if isinstance(node, zarr.Array) else node.get("0")  # "0": the full level of an OME-Zarr image
+    if not isinstance(array, zarr.Array):
+        raise BtunetError(f"{path} cannot be read: it is a zarr group without an image; name the folder of an array")
     names = getattr(array.metadata, "dimension_names", None) or ()
     axes = "".join((n or "q")[0].upper() for n in names) or plain_axes(array.ndim)
     return Stack(array, axes, path.name, path=path)
