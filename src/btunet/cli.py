@@ -233,7 +233,8 @@ def _table(report: dict[str, Any]) -> str:
         empty = ", ".join(f"{count} in {where}" for where, count in scores["empty"].items() if count)
         if empty:
             lines.append(f"{name:>5} empty: {empty}")
-    lines.append(f"mean IoU with background {report['mean_iou']:.4f} over {report['planes']} planes")
+    mean_iou = "-" if report["mean_iou"] is None else f"{report['mean_iou']:.4f}"
+    lines.append(f"mean IoU with background {mean_iou} over {report['planes']} planes")
     return "\n".join(lines)
 
 

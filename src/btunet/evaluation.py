@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -44,15 +44,19 @@ def evaluate(predictions: Mapping[str, Stack], truths: Mapping[str, Stack]) -> d
             f"{len(missing)} of {len(predictions)} predictions have no truth of the same name{first}; "
             "name each prediction like its truth"
         )
-    classes = 2
-    for mask in (*predictions.values(), *truths.values()):
-        for plane in range(mask.planes):
-            values = mask.read(plane)
-            classes = max(classes, 1 + int(values[values != IGNORE].max(initial=0)))
+    found, true = (_values(masks[name] for name in predictions) for masks in (predictions, truths))
+    if true == {0, IGNORE}:
+        raise ValueError("the truths hold 0 and 255 only, and 255 means 'ignore' here; write the object as 1")
+    classes = max(2, 1 + max(v for v in (0, *found, *true) if v < IGNORE))
     planes: list[tuple[str, int, list[Counts]]] = []
     for name, mask in predictions.items():
         planes += [(name, i, count(p, t, classes)) for i, p, t in _pairs(name, mask, truths[name])]
     return _report(planes, classes)
+
+
+def _values(masks: Iterable[Stack]) -> set[int]:
+    """Return the values that occur."""
+    return {int(v) for mask in masks for plane in range(mask.planes) for v in np.unique(mask.read(plane))}
 
 
 def _pairs(name: str, mask: Stack, truth: Stack) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ from .images import Stack, plain_axes
 TIFF = (".tif", ".tiff")
 SUFFIXES = (*TIFF, ".png", ".jpg", ".jpeg", ".zarr")
 BROKEN = (OSError, EOFError, SyntaxError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error)
-UNITS = {"micron": "µm", "um": "µm", "\\u00B5m": "µm", "": ""}  # ImageJ's ways to write a micrometre
+UNITS = {"micron": "µm", "um": "µm", "μm": "µm"}  # ways to write a micrometre, the last with a Greek letter
 
 
 def find(paths: Iterable[str | Path]) -> list[Path]:
@@ -124,7 +125,7 @@ def _tiff_scale(tiff: Any, axes: str) -> tuple[tuple[float, ...], str]:
         for axis, tag in (("Y", "YResolution"), ("X", "XResolution")):
             count, length = tags[tag].value if tag in tags else (1, 1)
             sizes[axis] = length / count if count else 1.0
-        unit = str(notes.get("unit") or "")
+        unit = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), str(notes.get("unit") or ""))
         return tuple(sizes.get(a, 1.0) for a in spatial), UNITS.get(unit, unit)
     if tiff.is_ome:
         images = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]

@@ -46,6 +46,8 @@ def write(path: str | Path, mask: np.ndarray, like: Stack) -> list[Path]:
         raise ValueError(
             f"the mask is {mask.shape} but {like.name} is {like.spatial_shape}; write it with its own image"
         )
+    if mask.dtype.kind not in "bui" or mask.min() < 0:
+        raise ValueError(f"the mask holds {mask.dtype} values from {mask.min()}; expected whole numbers from 0")
     mask = np.asarray(mask).astype(np.min_scalar_type(int(mask.max())), copy=False)
     if path.suffix.lower() == ".png" and mask.ndim > 2:
         planes = mask.reshape(-1, *mask.shape[-2:])  # (planes, Y, X)
@@ -92,9 +94,10 @@ def _compare(path: Path, array: np.ndarray, like: Stack, axes: str) -> None:
 
 
 def _scale_of(like: Stack, axes: str) -> tuple[float, ...]:
-    """Return the pixel size along the last spatial axes that are written."""
+    """Return the pixel size along the last spatial axes that are written; () if there is none."""
     spatial = len(axes) - ("C" in axes)
-    return like.scale[-spatial:] if like.scale else ()
+    scale = tuple(abs(size) for size in like.scale[-spatial:])  # a viewer may mirror an axis, a file cannot
+    return scale if all(scale) else ()
 
 
 def _write_tiff(path: Path, array: np.ndarray, like: Stack, axes: str) -> None:
@@ -102,11 +105,12 @@ def _write_tiff(path: Path, array: np.ndarray, like: Stack, axes: str) -> None:
     if leading > 2 or array.dtype not in (np.uint8, np.uint16, np.float32):  # more than ImageJ's TIFF can say
         tifffile.imwrite(path, array, metadata={"axes": axes}, photometric="minisblack", compression="zlib")
         return
-    axes = "TZ"[2 - leading :] + axes[leading:]
+    axes = (axes[:leading] if axes[:leading] == "T" else "TZ"[2 - leading :]) + axes[leading:]
     scale = dict(zip([a for a in axes if a != "C"], _scale_of(like, axes), strict=False))
     metadata: dict[str, object] = {"axes": axes}
     if like.unit:
-        metadata["unit"] = "micron" if like.unit == "µm" else like.unit
+        unit = "micron" if like.unit == "µm" else like.unit
+        metadata["unit"] = "".join(c if c.isascii() else f"\\u{ord(c):04X}" for c in unit)  # as ImageJ does
     if "Z" in scale:
         metadata["spacing"] = scale["Z"]
     resolution = (1 / scale["X"], 1 / scale["Y"]) if scale else None
