@@ -46,6 +46,7 @@ class Job:
         from napari.qt.threading import create_worker
 
         worker = create_worker(_consume, self._task, self._orders, self._drawn, _start_thread=False)
+        self._worker = worker  # its signals must live until the last of them is delivered
         worker.yielded.connect(self._on_yielded)
         worker.returned.connect(self._on_returned)
         worker.aborted.connect(self._on_aborted)
@@ -111,6 +112,8 @@ def _consume(
     finally:
         task.close()
     if ending[0] == "done":
+        drawn.wait(timeout=1)  # not for ever: the window may be gone
+        drawn.clear()
         yield waiting
     return ending
 

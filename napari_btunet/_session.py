@@ -51,6 +51,7 @@ class Session:
         self.job: Job | None = None
         self.exported: list[Path] = []
         self._is_closed = False
+        self._scout: Job | None = None
         self._kind = ""
         self._then: Callable[[], None] | None = None
         self._at_work: list[Image] = []  # the images of the running job, in its order

@@ -118,7 +118,8 @@ class Stack:
         counted = [f"{n} planes {a.lower()}" for a, n in zip(self.spatial_axes[:-2], self.stack_shape, strict=True)]
         channels = f"{self.channels} channel{'s' * (self.channels > 1)}"
         size = " × ".join(str(n) for n in self.plane_shape)
-        return ", ".join([" × ".join(counted) or "1 plane", channels, f"{size} pixels", str(self.data.dtype)])
+        pitch = [" × ".join(f"{s:.3g}" for s in self.scale) + f" {self.unit}"] if self.scale and self.unit else []
+        return ", ".join([" × ".join(counted) or "1 plane", channels, f"{size} pixels", *pitch, str(self.data.dtype)])
 
 
 def as_stack(image: Any, axes: str | None = None, name: str = "image") -> Stack:
