@@ -115,7 +115,8 @@ def check_classes(targets: Targets, names: Sequence[str] | None, what: str) -> t
     if not present:
         raise ValueError(f"the {what} are empty; annotate at least two classes, for instance background and object")
     if len(present) == 1:
-        only = names[present[0]] if names and present[0] < len(names) else f"class {present[0]}"
+        known = names or ("background",)
+        only = known[present[0]] if present[0] < len(known) else f"class {present[0]}"
         raise ValueError(
             f"only {only!r} is annotated; annotate at least one other class, so that there is a difference"
         )

@@ -1,0 +1,48 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from btunet import describe_device, device, run
+
+
+def test_the_device_is_named_with_its_reason() -> None:
+    line = device.explain_device()
+    assert "\n" not in line
+    assert line.startswith("GPU" if device.pick_device().type != "cpu" else "CPU, ")
+    if line.startswith("CPU"):
+        assert "CUDA" in line and str(torch.get_num_threads()) in line
+
+
+def test_the_device_can_be_asked_for_as_a_task() -> None:
+    assert run(describe_device()) == device.explain_device()
+
+
+@pytest.mark.parametrize("available", [False, True])
+def test_a_gpu_is_taken_when_there_is_one(monkeypatch: pytest.MonkeyPatch, available: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert device.pick_device().type == ("cuda" if available else "cpu")
+
+
+def test_threads_are_those_asked_for_or_all_but_one() -> None:
+    before = torch.get_num_threads()
+    try:
+        device.use_threads(1)
+        assert torch.get_num_threads() == 1
+        device.use_threads(0)
+        assert torch.get_num_threads() == max(1, device.cores() - 1)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="niceness is POSIX")
+def test_a_process_can_step_back_and_keep_its_memory() -> None:
+    code = (
+        "import os; from btunet import device; before = os.nice(0); device.lower_priority(3);"
+        "device.keep_freed_memory(); bytearray(50_000_000); print(os.nice(0) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "3\n", done.stderr

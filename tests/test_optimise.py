@@ -1,0 +1,140 @@
+import math
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from btunet import BtunetError, OutOfMemory
+from btunet.optimise import Average, Clock, Trainer, explained, one_cycle
+
+
+def test_the_rate_rises_in_a_line_and_falls_in_half_a_cosine() -> None:
+    assert one_cycle(0) == pytest.approx(0.05)
+    assert one_cycle(0.05) == pytest.approx((0.05 + 1) / 2)
+    assert one_cycle(0.1) == pytest.approx(1)
+    assert one_cycle(0.55) == pytest.approx(0.5)
+    assert one_cycle(1) == pytest.approx(0, abs=1e-12)
+    assert one_cycle(1.5) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_rate_is_highest_once_and_never_negative() -> None:
+    rates = [one_cycle(i / 1000) for i in range(1001)]
+    top = rates.index(max(rates))
+    assert rates[: top + 1] == sorted(rates[: top + 1]) and rates[top:] == sorted(rates[top:], reverse=True)
+    assert min(rates) >= 0 and max(rates) <= 1
+
+
+def test_a_clock_of_steps_counts_them() -> None:
+    clock = Clock(4, 1e-9)
+    seen = []
+    while not clock.done:
+        seen.append(clock.fraction)
+        clock.step += 1
+        assert clock.total == 4
+    assert seen == [0, 0.25, 0.5, 0.75]
+
+
+def test_a_clock_of_minutes_makes_at_least_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    clock = Clock(0, 0.5)
+    now[0] += 1000
+    assert clock.fraction == 1 and not clock.done
+    clock.step += 1
+    assert clock.done
+
+
+def test_a_clock_of_minutes_estimates_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    clock = Clock(0, 1)
+    for _ in range(10):
+        now[0] += 1.5
+        clock.step += 1
+    assert clock.fraction == pytest.approx(0.25) and clock.total == 40 and clock.seconds == 15
+    now[0] = 60
+    assert clock.done
+
+
+def test_a_step_follows_the_gradient_at_the_rate_of_the_schedule() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, 1.0)
+    trainer = Trainer(layer, 0.1)
+    trainer.step(layer(torch.ones(1, 1)).sum(), 0.55)
+    expected = 1 * (1 - 0.05 * 1e-4) - 0.05  # AdamW's first step has the length of the rate
+    assert layer.weight.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_step_forgets_the_gradient_of_the_one_before() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    trainer = Trainer(layer, 1e-3)
+    for _ in range(2):
+        trainer.step(2 * layer(torch.ones(1, 1)).sum(), 0.5)
+        assert layer.weight.grad is not None and layer.weight.grad.item() == pytest.approx(2)
+
+
+def test_a_huge_gradient_is_cut() -> None:
+    layer = nn.Linear(4, 1, bias=False)
+    Trainer(layer, 1e-3).step(1e6 * layer(torch.ones(1, 4)).sum(), 0.5)
+    assert layer.weight.grad is not None and layer.weight.grad.norm().item() == pytest.approx(5, rel=1e-3)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_the_training_and_changes_nothing(value: float) -> None:
+    layer = nn.Linear(1, 1)
+    before = layer.weight.item()
+    with pytest.raises(BtunetError, match="the training diverged"):
+        Trainer(layer, 1e-3).step(layer(torch.ones(1, 1)).sum() * value, 0.5)
+    assert layer.weight.item() == before
+
+
+def test_the_average_equals_its_recursion() -> None:
+    layer = nn.BatchNorm1d(1)
+    average = Average(layer, longest=0.5)
+    expected = 1.0
+    for step in range(1, 12):
+        with torch.no_grad():
+            layer.weight.fill_(step)
+        layer.num_batches_tracked.fill_(step)  # type: ignore[union-attr]
+        average.update(layer)
+        decay = min(0.5, step / (step + 4))
+        expected = decay * expected + (1 - decay) * step
+        assert average.state["weight"].item() == pytest.approx(expected, rel=1e-5)
+        assert average.state["num_batches_tracked"].item() == step
+
+
+def test_the_average_of_what_does_not_change_is_itself_and_shares_no_memory() -> None:
+    layer = nn.Linear(3, 2)
+    average = Average(layer)
+    for _ in range(5):
+        average.update(layer)
+    assert torch.allclose(average.state["weight"], layer.weight)
+    with torch.no_grad():
+        layer.weight += 1
+    assert not torch.allclose(average.state["weight"], layer.weight)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes"),
+    ],
+)
+def test_running_out_of_memory_names_the_setting_to_lower(error: Exception) -> None:
+    message = "not enough memory for this step; lower batch or patch size and try again"
+    with pytest.raises(OutOfMemory, match=message), explained("batch or patch size"):
+        raise error
+
+
+def test_asking_torch_for_too_much_memory_is_explained() -> None:
+    with pytest.raises(OutOfMemory, match="lower the tile size"), explained("the tile size"):
+        torch.empty(2**55)
+
+
+def test_other_errors_are_left_alone() -> None:
+    with pytest.raises(RuntimeError, match="shapes differ"), explained("batch"):
+        raise RuntimeError("shapes differ")

@@ -1,0 +1,135 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from btunet.images import as_stack
+from btunet.labels import IGNORE
+from btunet.normalise import Normalisation
+from btunet.patches import REMEMBERED, Annotations, Source, random_patches, window_of
+
+
+def source(data: np.ndarray, axes: str | None = None) -> Source:
+    return Source(as_stack(data, axes), Normalisation())
+
+
+@pytest.mark.parametrize(("y", "x"), [(0, 0), (5, 7), (-3, 2), (15, 25), (-9, -9), (-40, 10)])
+@pytest.mark.parametrize("size", [4, 16, 48])
+def test_a_patch_is_the_plane_mirrored_beyond_its_border(rng: np.random.Generator, y: int, x: int, size: int) -> None:
+    if y + size <= 0:
+        pytest.skip("wholly outside: nobody asks for it")
+    here = source(rng.random((2, 20, 30)))
+    whole = np.pad(here.plane(1), ((0, 0), (60, 60), (60, 60)), mode="symmetric")
+    inside = y >= 0 and x >= 0 and y + size <= 20 and x + size <= 30
+    found = here.patch(1, y, x, size)
+    assert found.shape == (1, size, size)
+    rows, columns = slice(max(0, -y), min(size, 20 - y)), slice(max(0, -x), min(size, 30 - x))
+    assert np.array_equal(
+        found[:, rows, columns], whole[:, 60 + y : 60 + y + size, 60 + x : 60 + x + size][:, rows, columns]
+    )
+    if inside:
+        assert np.array_equal(found, here.plane(1)[:, y : y + size, x : x + size])
+
+
+def test_a_target_beyond_the_border_is_unknown(rng: np.random.Generator) -> None:
+    target = rng.integers(0, 3, (10, 12)).astype(np.uint8)
+    padded = np.pad(target, 20, constant_values=IGNORE)
+    for y, x in [(0, 0), (-5, 3), (4, 6), (-7, -8)]:
+        assert np.array_equal(window_of(target, y, x, 16), padded[20 + y : 36 + y, 20 + x : 36 + x])
+
+
+def test_random_patches_come_evenly_from_all_planes_of_all_images(rng: np.random.Generator) -> None:
+    ramp = np.linspace(-1, 1, 400).reshape(20, 20)
+    first, second = np.stack([ramp, ramp + 100, ramp + 200]), np.stack([ramp + 5])
+    sources = [source(first), source(second)]
+    sources[0].limits = sources[1].limits = np.array([[0.0], [1000.0]])
+    found = random_patches(sources, 2000, 4, rng)
+    planes = Counter(np.round((found.mean((1, 2, 3)) + 1) * 500 / 5).astype(int).tolist())
+    assert found.shape == (2000, 1, 4, 4)
+    assert set(planes) == {0, 1, 20, 40}
+    assert all(400 < count < 600 for count in planes.values())
+
+
+def test_random_patches_lie_inside_and_reach_every_border(rng: np.random.Generator) -> None:
+    y, x = np.mgrid[:12, :9].astype(float)
+    here = source(np.stack([y, x]), "CYX")
+    here.limits = np.array([[0.0, 0.0], [20.0, 20.0]])
+    found = (random_patches([here], 500, 8, rng) + 1) * 10
+    starts = found[:, :, 0, 0].round().astype(int)
+    assert set(starts[:, 0]) == set(range(5)) and set(starts[:, 1]) == {0, 1}
+    assert np.allclose(found[:, 0, -1, 0] - found[:, 0, 0, 0], 7, atol=1e-4)  # never mirrored
+
+
+def test_an_image_smaller_than_a_patch_lies_in_its_middle(rng: np.random.Generator) -> None:
+    here = source(rng.random((6, 9)))
+    found = random_patches([here], 3, 16, rng)
+    assert found.shape == (3, 1, 16, 16)
+    assert np.array_equal(found[0, 0, 5:11, 4:13], here.plane(0)[0])
+
+
+def annotations(*targets: tuple[int, int, np.ndarray]) -> Annotations:
+    made = Annotations()
+    for image, plane, target in targets:
+        made.put(image, plane, target)
+    return made
+
+
+def rare() -> np.ndarray:
+    """A target of 1000 pixels of class 0, four of class 2, the rest unknown."""
+    target = np.full((50, 60), IGNORE, np.uint8)
+    target.flat[:1000] = 0
+    target[40, 10:14] = 2
+    return target
+
+
+def test_every_class_is_drawn_as_often_as_the_others(rng: np.random.Generator) -> None:
+    made = annotations((0, 0, rare()), (0, 3, np.full((50, 60), 1, np.uint8)))
+    drawn = [made.draw(rng) for _ in range(1500)]
+    classes = Counter(int(made.targets[i, p][y, x]) for i, p, y, x in drawn)
+    assert set(classes) == set(made.classes) == {0, 1, 2}
+    assert all(400 < count < 600 for count in classes.values())
+
+
+def test_every_plane_of_a_class_is_drawn_as_often_as_the_others(rng: np.random.Generator) -> None:
+    small = np.full((50, 60), IGNORE, np.uint8)
+    small[3, 3] = 0
+    made = annotations((0, 0, rare()), (1, 7, small))
+    planes = Counter(made.draw(rng)[:2] for _ in range(900) if made.classes)
+    assert planes[1, 7] > 180  # a third of what class 0 gets and more
+
+
+def test_patches_hold_the_pixel_they_were_drawn_for_in_their_central_half(rng: np.random.Generator) -> None:
+    target = np.full((50, 60), IGNORE, np.uint8)
+    target[20, 30] = 1
+    image, known = annotations((0, 0, target)).patches([source(rng.random((50, 60)))], 50, 16, rng)
+    assert image.shape == (50, 1, 16, 16) and known.shape == (50, 16, 16)
+    places = np.argwhere(known == 1)
+    assert len(places) == 50
+    assert places[:, 1:].min() == 4 and places[:, 1:].max() == 11
+
+
+def test_image_and_target_of_a_patch_are_the_same_place(rng: np.random.Generator) -> None:
+    data = np.arange(3000.0).reshape(50, 60)
+    here = source(data)
+    here.limits = np.array([[0.0], [3000.0]])
+    target = (data % 7).astype(np.uint8)
+    images, known = annotations((0, 0, target)).patches([here], 40, 16, rng)
+    inside = known != IGNORE
+    values = ((images[:, 0].astype(float) + 1) * 1500).round()
+    assert np.array_equal((values % 7)[inside], known[inside])
+
+
+def test_putting_a_plane_again_replaces_it_and_emptying_it_forgets_it() -> None:
+    made = annotations((0, 0, rare()))
+    made.put(0, 0, np.full((50, 60), 1, np.uint8))
+    assert made.classes == [1]
+    made.put(0, 0, np.full((50, 60), IGNORE, np.uint8))
+    assert made.classes == [] and made.targets == {}
+
+
+def test_a_dense_mask_does_not_fill_the_memory(rng: np.random.Generator) -> None:
+    made = annotations((0, 0, np.zeros((1000, 700), np.uint8)))
+    (pixels,) = made._pixels[0].values()
+    assert len(pixels) < 2 * REMEMBERED
+    rows = {made.draw(rng)[2] for _ in range(300)}
+    assert min(rows) < 50 and max(rows) > 950
