@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import Any
 
@@ -40,7 +39,6 @@ def fail(kind: str) -> Task[None]:
         "value": ValueError("strokes are wrong"),
         "btunet": BtunetError("the disk is gone"),
         "runtime": RuntimeError("deep inside"),
-        "module": ModuleNotFoundError("No module named 'nothing'", name="nothing"),
     }[kind]
 
 
@@ -50,18 +48,12 @@ def die(number: int) -> Task[None]:
     time.sleep(30)
 
 
-def chatter() -> Task[str]:
-    print("printed by python")  # noqa: T201 (what is tested)
-    yield Progress("chatting", 0, 1)
-    os.write(1, b"written to the file descriptor\n")
-    sys.stdout.flush()
-    return "unharmed"
-
-
 def facts() -> Task[dict[str, Any]]:
-    """Say what the child is like."""
+    """Say what the child is like, and print, which must not disturb the messages."""
     import torch
 
+    print("printed by python")  # noqa: T201 (what is tested)
+    os.write(1, b"written to the file descriptor\n")
     yield Progress("looking", 0, 1)
     return {"pid": os.getpid(), "nice": os.nice(0), "threads": torch.get_num_threads()}
 

@@ -15,10 +15,10 @@ def test_the_output_has_the_size_of_the_image_whatever_it_is(lively: Any, size: 
         assert lively()(torch.randn(1, 1, *size)).shape == (1, 3, *size)
 
 
-def test_every_size_from_17_to_300_is_taken(lively: Any) -> None:
+def test_sizes_from_17_to_300_are_taken(lively: Any) -> None:
     network = lively(widths=(2, 2, 2, 2, 2))
     with torch.no_grad():
-        for size in range(17, 301):
+        for size in range(17, 301, 5):  # every remainder of the stride, many times
             assert network(torch.zeros(1, 1, size, 17)).shape[-2:] == (size, 17)
 
 
