@@ -45,6 +45,7 @@ class Panel(QWidget):
         self.session: Session = session_of(napari_viewer)
         self._losses: list[float] = []
         self._steps: list[int] = []
+        self._job: Any = None  # the one that is shown
         self._build()
         self._connect()
         self._on_changed()
@@ -183,13 +184,17 @@ class Panel(QWidget):
         self.export_button.setEnabled(not doing and subject is not None and subject.prediction is not None)
         self.save_button.setEnabled(bool(session.model or session.encoder))
         self.stop_button.setEnabled(bool(doing) and not stopping)
-        if not doing:
-            self.progress_bar.setRange(0, 100)
-            self.progress_bar.setValue(0)
-        elif not self.progress_bar.maximum() or not self.progress_bar.value():
-            self._losses, self._steps = [], []
-            self.progress_bar.setRange(0, 0)
-            self.status_label.setText("Stopping …" if stopping else "Starting the background process …")
+        if session.job is not self._job:
+            self._on_other_job()
+
+    def _on_other_job(self) -> None:
+        """Show that a job began or that none runs."""
+        self._job = self.session.job
+        self._losses, self._steps = [], []
+        self.progress_bar.setRange(0, 0 if self._job else 1)  # 0 to 0 is "busy"
+        self.progress_bar.setValue(0)
+        if self._job is not None:
+            self.status_label.setText("Starting the background process …")
 
     def _show_images(self) -> None:
         images = self.session.images

@@ -219,7 +219,6 @@ def test_the_whole_loop_from_strokes_to_masks(window: Any, tmp_path: Path, monke
 
 def test_background_is_transparent_in_the_prediction_and_colours_agree(window: Any) -> None:
     w = window(discs())
-    w.session._at_work = [w.session.image]
     done = btunet.PredictedPlane(0, 0, np.eye(96, dtype=np.uint8))
     w.session._show(w.session.image, done)
     assert w.prediction.get_color(1)[3] == 0
