@@ -12,13 +12,13 @@ ON_SCREEN = $(if $(XVFB),$(XVFB) -a -s "-screen 0 1400x900x24")
 .PHONY: app test check test-qt6 system system-qt6
 .NOTPARALLEL:
 
+app: HOW = $(if $(SCREEN),,$(if $(XVFB),--headless,--no-window) --out demo)
 app: .venv/app.stamp
-	$(ON_SCREEN) .venv/bin/python -m napari_btunet.demo \
-		$(if $(SCREEN),,$(if $(XVFB),--headless,--no-window) --out demo)
+	$(ON_SCREEN) .venv/bin/python -m napari_btunet.demo $(HOW)
 
+test: WITHOUT = $(if $(SCREEN)$(XVFB),,$(info No display and no Xvfb: tests/gui is left out.)--ignore=tests/gui)
 test: .venv/dev.stamp
-	$(ON_SCREEN) .venv/bin/python -m pytest \
-		$(if $(SCREEN)$(XVFB),,$(info No display and no Xvfb: tests/gui is left out.)--ignore=tests/gui)
+	$(ON_SCREEN) .venv/bin/python -m pytest $(WITHOUT)
 
 check: .venv/dev.stamp
 	.venv/bin/python -m ruff check .
