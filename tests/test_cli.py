@@ -296,3 +296,16 @@ def test_ctrl_c_while_predicting_writes_no_half_of_a_stack(data: Path, shell: Sh
     assert "stopping" in err and not (data / "found").exists()
     assert threading.current_thread() is threading.main_thread()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # as it was
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    tifffile.imwrite(tmp_path / "a.tif", np.eye(32, dtype=np.uint8))
+    out = tmp_path / "file" / "encoder.safetensors"
+    assert main(["pretrain", str(tmp_path / "a.tif"), "--out", str(out), "--steps", "1000000"]) == 2
+    assert "choose another folder" in capsys.readouterr().err
+
+
+def test_asking_for_help_loads_no_torch() -> None:
+    code = "import sys, btunet.cli; btunet.cli.main(['--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -373,3 +373,19 @@ def test_images_of_other_channels_than_the_model_or_each_other_are_refused(encod
     colour = as_stack(np.random.default_rng(0).random((40, 40, 3)), "YXS", "photo")
     refused([colour], [STROKES], "photo has 3 channels but the model was trained on 1", start_from=encoder)
     refused([IMAGE, colour], [STROKES, STROKES], "photo has 3 channels but image 0 has 1")
+
+
+def test_a_stop_while_images_are_read_is_not_forgotten() -> None:
+    image, strokes = np.zeros((64, 64)), np.zeros((64, 64), int)
+    image[:32], strokes[10, :], strokes[50, :] = 1, 2, 1
+    task = finetune([image], [strokes], FinetuneSettings(steps=1000, patch_size=32))
+    model = run(task, lambda progress: progress.stage == "reading images")
+    assert model.history[-1]["steps"] == 1
+
+
+def test_names_of_the_model_it_starts_from_are_kept() -> None:
+    image, strokes = np.zeros((64, 64)), np.zeros((64, 64), int)
+    image[:32], strokes[10, :], strokes[50, :] = 1, 2, 1
+    settings = FinetuneSettings(steps=1, patch_size=32)
+    first = run(finetune([image], [strokes], settings, classes=("ground", "cell", "debris")))
+    assert run(finetune([image], [strokes], settings, start_from=first)).classes == ("ground", "cell", "debris")

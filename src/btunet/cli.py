@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -128,13 +129,24 @@ def _label(stack: Stack) -> Any:
 
 def _train(task: Task[Model], out: Path) -> int:
     """Run a training, save the model, and say where it is."""
+    from .device import keep_freed_memory
+
     if out.suffix != ".safetensors":
         raise ValueError(f"--out is {out}; expected a name that ends in .safetensors")
+    _check_folder(out.parent)
+    keep_freed_memory()
     with _Console() as console:
         model = run(task, console.show)
     model.save(out)
     print(f"{out}  {model.describe()}")
     return INTERRUPTED if console.interrupted else 0
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse before hours of work what could not be written after them."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise BtunetError(f"{nearest} cannot be written to; choose another folder")
 
 
 @app.command
@@ -161,10 +173,13 @@ def predict(
     format
         Kind of file of the masks.
     """
+    from .device import keep_freed_memory
     from .prediction import predict as predict_masks
     from .prediction import predict_probabilities
     from .writing import write, write_probabilities
 
+    _check_folder(out)
+    keep_freed_memory()
     loaded, files = Model.load(model), find(images)
     suffix = {"tiff": ".tif", "png": ".png", "zarr": ".zarr"}[format]
     twins = {path.stem for path in files if [p.stem for p in files].count(path.stem) > 1}
@@ -302,9 +317,6 @@ def _say(sentence: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 2 the caller's mistake, 130 interrupted."""
-    from .device import keep_freed_memory
-
-    keep_freed_memory()
     try:
         call: Callable[..., Any]
         call, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)

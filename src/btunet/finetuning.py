@@ -53,7 +53,7 @@ def finetune(
     start_from
         A pre-trained encoder, or a model to train further.
     classes
-        Names, background first; by default as many as are annotated.
+        Names, background first; by default those of ``start_from``, or as many as are annotated.
     look_at
         (image, plane) shown to the user: predicted every two seconds and yielded in ``Progress.planes``.
 
@@ -87,10 +87,11 @@ def finetune(
     stacks = [as_stack(image, name=f"image {i}") for i, image in enumerate(images)]
     if len(stacks) != len(labels):
         raise ValueError(f"there are {len(stacks)} images but {len(labels)} labels; give one per image")
-    yield Progress("reading images", 0, 0)
+    is_stopped = (yield Progress("reading images", 0, 0)) is True
     check_contrast(stacks)
     targets = targets_of_masks(stacks, labels) if dense else targets_of_strokes(stacks, labels)
-    names = check_classes(targets, classes, "masks" if dense else "strokes")
+    known = classes or (start_from.classes if start_from else None) or None
+    names = check_classes(targets, known, "masks" if dense else "strokes")
     model = start_from or Model("unet", stacks[0].channels, (), {}, Normalisation())
     check_channels(model, stacks)
 
@@ -105,7 +106,7 @@ def finetune(
             planes = (learner.preview(*look_at),)
             next_preview = time.perf_counter() + PREVIEW_EVERY
         reply: Reply = yield Progress("fine-tuning", clock.step, clock.total, values, planes)
-        if reply is True:
+        if is_stopped or reply is True:
             break
         if isinstance(reply, Steer):
             learner.take(reply)

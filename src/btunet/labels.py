@@ -9,6 +9,7 @@ import numpy as np
 from .images import Stack
 from .task import Strokes
 
+MOST_CLASSES = 33  # background included: masks with more hold object numbers, not classes
 IGNORE = 255
 """Nothing is known about this pixel."""
 
@@ -62,6 +63,10 @@ def targets_of_masks(stacks: Sequence[Stack], masks: Sequence[np.ndarray | Strok
     if seen == {0, IGNORE}:
         raise ValueError("the masks hold 0 and 255 only, and 255 means 'ignore' here; write the object as 1")
     classes = sorted(seen - {IGNORE})
+    if len(classes) > MOST_CLASSES:
+        raise ValueError(
+            f"the masks hold {len(classes)} values, so they seem to number objects; write every object as its class"
+        )
     if classes != list(range(len(classes))):
         shown = ", ".join(map(str, classes[:8])) + (", …" if len(classes) > 8 else "")
         raise ValueError(

@@ -69,7 +69,7 @@ def pretrain(
     """
     settings = settings or PretrainSettings()
     stacks = [as_stack(image, name=f"image {i}") for i, image in enumerate(images)]
-    yield Progress("reading images", 0, 0)
+    is_stopped = (yield Progress("reading images", 0, 0)) is True
     check_contrast(stacks)
     model = start_from or Model(settings.network, stacks[0].channels, (), {}, Normalisation())
     check_channels(model, stacks)
@@ -101,7 +101,8 @@ def pretrain(
             "off diagonal": off_diagonal.item(),
             "rank": effective_rank(features[-1].detach().mean((-2, -1))),
         }
-        if (yield Progress("pre-training", clock.step, clock.total, values)) is True:
+        reply = yield Progress("pre-training", clock.step, clock.total, values)
+        if is_stopped or reply is True:
             break
     state = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
     bare = Model(model.network, model.channels, (), {}, model.normalisation, model.history)
