@@ -13,7 +13,7 @@ ON_SCREEN = $(if $(XVFB),$(XVFB) -a -s "-screen 0 1400x900x24")
 .NOTPARALLEL:
 
 app: HOW = $(if $(SCREEN),,$(if $(XVFB),--headless,--no-window) --out demo)
-app: .venv/app.stamp
+app: $(or $(wildcard .venv/dev.stamp),.venv/app.stamp)  # what the tests need holds what the app needs
 	$(ON_SCREEN) .venv/bin/python -m napari_btunet.demo $(HOW)
 
 test: WITHOUT = $(if $(SCREEN)$(XVFB),,$(info No display and no Xvfb: tests/gui is left out.)--ignore=tests/gui)
