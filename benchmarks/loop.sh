@@ -5,14 +5,19 @@ set -euo pipefail
 data=$1 out=$2 minutes=${3:-2}
 mkdir -p "$out"
 
-names() { python3 -c "import json, sys; print(*json.load(open(sys.argv[1]))[sys.argv[2]], sep='\n')" "$data/$1/split.json" "$2"; }
+names() { # SET PART [COUNT]
+    python3 - "$data/$1/split.json" "$2" "${3:-1000000}" <<'EOF'
+import json, sys
+print(*json.load(open(sys.argv[1]))[sys.argv[2]][: int(sys.argv[3])], sep="\n")
+EOF
+}
 
 folder_set() { # a set of single images with a split
     local set=$1 work=$out/$1
     [ -e "$work.json" ] && return
     mkdir -p "$work/train" "$work/labels" "$work/test"
     names "$set" train | while read -r name; do ln -sf "$(realpath "$data/$set/images/$name")" "$work/train/"; done
-    names "$set" train | head -10 | while read -r name; do ln -sf "$(realpath "$data/$set/masks/$name")" "$work/labels/"; done
+    names "$set" train 10 | while read -r name; do ln -sf "$(realpath "$data/$set/masks/$name")" "$work/labels/"; done
     names "$set" test | while read -r name; do ln -sf "$(realpath "$data/$set/images/$name")" "$work/test/"; done
     btunet pretrain "$data/$set/images" --minutes "$minutes" --out "$work/encoder.safetensors"
     btunet finetune --images "$work/train" --labels "$work/labels" --dense --start-from "$work/encoder.safetensors" \

@@ -39,10 +39,10 @@ class Subject:
         self.prediction: Labels | None = None
         self.predicted: set[int] = set()  # planes that show the present model
         self._suffix = "" if is_first else f" ({image.name})"
-        self.strokes = self._adopt(viewer, classes) or _layers.add_labels(
-            viewer, image, f"strokes{self._suffix}", "strokes", classes
-        )
-        self.ledger = Ledger(self.strokes)
+        adopted = self._adopt(viewer, classes)
+        new = adopted or _layers.add_labels(viewer, image, f"strokes{self._suffix}", "strokes", classes)
+        self.strokes: Labels = new
+        self.ledger = Ledger(self.strokes, scan=adopted is not None)
 
     def _adopt(self, viewer: Viewer, classes: int) -> Labels | None:
         """Return strokes that are already there, for instance opened from a file: right name, right shape."""
@@ -99,11 +99,11 @@ class Ledger:
     napari tells of a stroke, but not of undo, so planes that were ever painted are compared with their last copy.
     """
 
-    def __init__(self, layer: Labels) -> None:
+    def __init__(self, layer: Labels, *, scan: bool) -> None:
         self.layer = layer
         self._taken: dict[int, np.ndarray] = {}
         self._touched: set[int] = set()
-        if layer.data.any():
+        if scan:  # it was painted before
             self._touched.update(np.flatnonzero(self._planes().any((1, 2))).tolist())
         layer.events.paint.connect(self._on_paint)
         layer.events.data.connect(self._on_replaced)

@@ -42,7 +42,7 @@ def test_threads_are_those_asked_for_or_all_but_one() -> None:
 def test_a_process_can_step_back_and_keep_its_memory() -> None:
     code = (
         "import os; from btunet import device; before = os.nice(0); device.lower_priority(3);"
-        "device.keep_freed_memory(); bytearray(50_000_000); print(os.nice(0) - before)"
+        "device.mind_the_machine(); bytearray(50_000_000); print(os.nice(0) - before)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "3\n", done.stderr

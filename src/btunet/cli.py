@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from .device import mind_the_machine
 from .errors import BtunetError
 from .images import Stack
 from .model import Model
@@ -129,12 +130,9 @@ def _label(stack: Stack) -> Any:
 
 def _train(task: Task[Model], out: Path) -> int:
     """Run a training, save the model, and say where it is."""
-    from .device import keep_freed_memory
-
     if out.suffix != ".safetensors":
         raise ValueError(f"--out is {out}; expected a name that ends in .safetensors")
     _check_folder(out.parent)
-    keep_freed_memory()
     with _Console() as console:
         model = run(task, console.show)
     model.save(out)
@@ -173,13 +171,11 @@ def predict(
     format
         Kind of file of the masks.
     """
-    from .device import keep_freed_memory
     from .prediction import predict as predict_masks
     from .prediction import predict_probabilities
     from .writing import write, write_probabilities
 
     _check_folder(out)
-    keep_freed_memory()
     loaded, files = Model.load(model), find(images)
     suffix = {"tiff": ".tif", "png": ".png", "zarr": ".zarr"}[format]
     twins = {path.stem for path in files if [p.stem for p in files].count(path.stem) > 1}
@@ -317,6 +313,7 @@ def _say(sentence: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 2 the caller's mistake, 130 interrupted."""
+    mind_the_machine()
     try:
         call: Callable[..., Any]
         call, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-
-import torch
+from typing import TYPE_CHECKING
 
 from .task import Progress, Task
+
+if TYPE_CHECKING:
+    import torch
 
 
 def cores() -> int:
@@ -18,6 +20,8 @@ def cores() -> int:
 
 def pick_device() -> torch.device:
     """Return the fastest device there is: CUDA, then Apple's MPS, then the processor."""
+    import torch
+
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -25,6 +29,8 @@ def pick_device() -> torch.device:
 
 def explain_device() -> str:
     """Name the device and the reason it was chosen, as one line for the user."""
+    import torch
+
     device = pick_device()
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info()
@@ -44,6 +50,8 @@ def describe_device() -> Task[str]:
 
 def use_threads(count: int) -> None:
     """Let torch use ``count`` threads; 0 means all cores but one, so that the screen keeps a core."""
+    import torch
+
     torch.set_num_threads(count or max(1, cores() - 1))
 
 
@@ -53,8 +61,13 @@ def lower_priority(niceness: int = 5) -> None:
         os.nice(niceness)
 
 
-def keep_freed_memory() -> None:
-    """Stop glibc from giving big blocks back to the system after every step, which costs page faults."""
+def mind_the_machine() -> None:
+    """Set up the process for long work; to be called before torch is imported.
+
+    Threads sleep while they wait for each other: on a machine that does other work too, threads that spin made a step
+    four times slower. And glibc keeps big blocks instead of giving them back after every step, which costs page faults.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):  # musl has none

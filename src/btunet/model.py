@@ -113,7 +113,8 @@ class Model:
         if set(state) != expected or any(own[k].shape != w.shape for k, w in state.items()):
             raise BtunetError(f"the weights in this model are not those of a {self.network}; the file was altered")
         network.load_state_dict(state, strict=False)
-        return network
+        # the layout in which convolutions are fastest; torch's types forget the keyword
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def trained(self, verb: str, state: Mapping[str, Any], **record: Any) -> Model:
         """Return this model with new weights (torch tensors) and one more record in its history."""

@@ -261,7 +261,7 @@ def _prepare(verb: str, threads: int) -> Callable[..., Task[Any]]:
     from . import device
 
     device.lower_priority()
-    device.keep_freed_memory()
+    device.mind_the_machine()
     device.use_threads(threads)
     module, _, name = verb.rpartition(":")
     made: Callable[..., Task[Any]] = getattr(import_module(module or "btunet"), name)

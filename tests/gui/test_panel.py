@@ -286,15 +286,19 @@ def test_fine_tune_during_pre_training_keeps_the_encoder_and_goes_on(window: Any
     w.wait(lambda: not w.session.is_busy)
 
 
-def test_several_images_are_pre_trained_on_together_one_of_them_lazy(window: Any) -> None:
+def test_several_images_are_pre_trained_on_together_lazy_ones_too(window: Any, tmp_path: Path) -> None:
     import dask.array
+    import zarr
 
     w = window(discs())
+    on_disk = zarr.create_array(tmp_path / "a.zarr", data=discs(2, 64))
     w.viewer.add_image(dask.array.from_array(discs(2, 64), chunks=(1, 64, 64)), name="lazy")
-    w.panel.also_list.item(1).setCheckState(w.panel.also_list.item(0).checkState())
+    w.viewer.add_image(on_disk, name="on disk")
+    for row in (1, 2):
+        w.panel.also_list.item(row).setCheckState(Qt.CheckState.Checked)
     w.click("pretrain_button")
     w.wait(lambda: w.session.encoder)
-    assert w.session.encoder.history[-1]["images"] == ["cells", "lazy"]
+    assert w.session.encoder.history[-1]["images"] == ["cells", "lazy", "on disk"]
 
 
 def test_a_failure_in_the_child_is_one_sentence_and_nothing_is_lost(window: Any) -> None:
@@ -330,14 +334,18 @@ def test_a_killed_child_is_told_and_the_old_model_stays(window: Any) -> None:
     assert w.panel.finetune_button.isEnabled()
 
 
-def test_closing_the_window_while_training_ends_the_child(window: Any) -> None:
+def test_closing_the_window_while_training_ends_the_child_and_leaves_no_file(
+    window: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     w = window(discs())
     w.hurry(10_000)
     w.click("pretrain_button")
     w.wait(lambda: w.panel.curve.value())
     assert children()
+    assert list(tmp_path.glob("btunet-*"))
     w.viewer.close()
-    w.wait(lambda: not children())
+    w.wait(lambda: not children() and not list(tmp_path.glob("btunet-*")))
 
 
 def test_removing_the_image_ends_the_work_but_keeps_what_was_learned(window: Any) -> None:
