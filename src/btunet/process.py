@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
@@ -64,6 +65,7 @@ def in_child(verb: str, *args: Any, threads: int = 0, **kwargs: Any) -> Task[Any
     folder = Path(tempfile.mkdtemp(prefix="btunet-"))
     messages: queue.Queue[tuple[str, Any] | None] = queue.Queue(maxsize=64)
     child, ear = _start(), None
+    remove = weakref.finalize(child, shutil.rmtree, folder, ignore_errors=True)  # also when Python itself ends
     try:
         assert child.stdin is not None and child.stdout is not None
         ear = threading.Thread(target=_receive, args=(child.stdout, folder, messages), daemon=True)
@@ -77,7 +79,7 @@ def in_child(verb: str, *args: Any, threads: int = 0, **kwargs: Any) -> Task[Any
         while ear is not None and ear.is_alive():  # it may wait for room in the queue
             with suppress(queue.Empty):
                 messages.get(timeout=0.01)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove()
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -232,6 +234,8 @@ def main() -> None:
         threading.Thread(target=_listen, args=(source, folder, replies), daemon=True).start()
         result = _work(_prepare(verb, threads)(*args, **kwargs), replies, lambda p: send(sink, folder, ("progress", p)))
         send(sink, folder, ("result", result))
+    except (EOFError, BrokenPipeError):  # the parent is gone; the listener may not listen yet
+        shutil.rmtree(folder, ignore_errors=True)
     except (ValueError, BtunetError) as error:
         send(sink, folder, ("error", (error, traceback.format_exc())))
     except BaseException as error:  # noqa: BLE001  # reported to the parent, whatever it is

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
@@ -132,12 +132,14 @@ def window(make_napari_viewer: Any, qtbot: Any, quiet: None) -> Iterator[Callabl
     made.clear()
 
 
-def children() -> set[str]:
-    """Return the process ids of the engine's processes that this one started."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    mine = str(os.getpid())
-    return {pid for pid, parent, command in rows if parent == mine and "btunet.process" in command}
+def children() -> set[int]:
+    """Return the process ids of the engine's living processes that this one started."""
+    found = set()
+    for process in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            if process.status() != psutil.STATUS_ZOMBIE and "btunet.process" in process.cmdline():
+                found.add(process.pid)
+    return found
 
 
 def panel_of(viewer: Any) -> Panel:

@@ -327,7 +327,7 @@ def test_a_killed_child_is_told_and_the_old_model_stays(window: Any) -> None:
     w.click("finetune_button")
     w.wait(lambda: w.panel.curve.value() and w.session.doing == "finetune" and children())
     for pid in children():
-        os.kill(int(pid), signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
     w.wait(lambda: w.errors)
     assert "killed" in w.errors[0]
     assert w.session.model is good
