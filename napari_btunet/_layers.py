@@ -106,7 +106,8 @@ def colour(layer: Labels, classes: int) -> None:
     colours: dict[int | None, str] = {label: colour_of(label) for label in range(1, classes + 1)}
     if role_of(layer) == "prediction":
         colours[BACKGROUND] = "transparent"
-    layer.colormap = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **colours})
+    nameless = "white"  # a label that is no class yet must not vanish
+    layer.colormap = DirectLabelColormap(color_dict={None: nameless, 0: "transparent", **colours})
 
 
 def shown_plane(viewer: Viewer, layer: Labels) -> int:

@@ -181,7 +181,7 @@ class Panel(QWidget):
         self.pretrain_button.setEnabled(not doing and subject is not None)
         self.finetune_button.setEnabled(doing in ("", "pretrain", "predict") and subject is not None)
         self.predict_button.setEnabled(not doing and session.model is not None and subject is not None)
-        self.export_button.setEnabled(not doing and subject is not None and subject.prediction is not None)
+        self.export_button.setEnabled(not doing and session.model is not None and subject is not None)
         self.save_button.setEnabled(bool(session.model or session.encoder))
         self.stop_button.setEnabled(bool(doing) and not stopping)
         if session.job is not self._job:

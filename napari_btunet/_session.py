@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
+from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 
 import btunet
@@ -100,6 +101,7 @@ class Session(Workspace):
             classes=tuple(self.classes),
             look_at=(0, self.subjects[images[0]].plane(self.viewer)),
         )
+        self.subjects[images[0]].expect(self.viewer, len(self.classes))
         self._begin("finetune", images, task)
 
     def _encoder_for(self, stack: btunet.Stack) -> btunet.Model | None:
@@ -113,6 +115,7 @@ class Session(Workspace):
             self.said.emit(NO_IMAGE if subject is None else NO_MODEL, True)
             return
         subject.predicted.clear()
+        subject.expect(self.viewer, len(self.classes))
         task = btunet.in_child("predict", self.model, [subject.stack], look_at=(0, subject.plane(self.viewer)))
         self._begin("predict", [subject.image], task)
 
@@ -139,7 +142,8 @@ class Session(Workspace):
     def shutdown(self, *_: Any) -> None:
         """End all work: the window is gone."""
         self._is_closed = True
-        self._settled.stop()
+        if isalive(self._settled):  # Qt may be gone before us
+            self._settled.stop()
         self._then = None
         for job in (self.job, self._scout):
             if job is not None:
@@ -233,14 +237,11 @@ class Session(Workspace):
         subject = self.subjects.get(image)
         if subject is None:
             return
-        was_new = subject.prediction is None
         subject.show(self.viewer, done, len(self.classes))
         if self.doing == "predict":
             subject.predicted.add(done.plane)
         else:  # a model in the making
             subject.predicted.discard(done.plane)
-        if was_new:
-            self.changed.emit()
 
     def _on_ended(self, how: str, result: Any) -> None:
         kind, then = self.doing, self._then

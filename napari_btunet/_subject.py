@@ -46,9 +46,13 @@ class Subject:
 
     def _adopt(self, viewer: Viewer, classes: int) -> Labels | None:
         """Return strokes that are already there, for instance opened from a file: right name, right shape."""
+        from napari.layers import Labels
+
         name, shape = f"strokes{self._suffix}", self.stack.spatial_shape
         for layer in viewer.layers:
-            if layer.name == name and isinstance(layer.data, np.ndarray) and layer.data.shape == shape:
+            if layer.name != name or not isinstance(layer, Labels):
+                continue
+            if isinstance(layer.data, np.ndarray) and layer.data.shape == shape:
                 role = {"role": "strokes", "image": self.image.name}
                 layer.metadata = {**layer.metadata, _layers.ROLE: role}
                 _layers.colour(layer, max(classes, int(layer.data.max())))
@@ -69,12 +73,20 @@ class Subject:
         """Return the number of the plane the sliders stand on."""
         return _layers.shown_plane(viewer, self.strokes)
 
-    def show(self, viewer: Viewer, done: btunet.PredictedPlane, classes: int) -> None:
-        """Put a predicted plane into the prediction layer, which is made when the first one comes."""
+    def expect(self, viewer: Viewer, classes: int) -> Labels:
+        """Return the prediction layer, made if there is none.
+
+        napari takes a few tenths of a second to add a layer, which must not happen in the middle of a stroke: so this
+        is called at the click that starts the work.
+        """
         if self.prediction is None:
             name = f"prediction{self._suffix}"
             self.prediction = _layers.add_labels(viewer, self.image, name, "prediction", classes)
-        _layers.put_plane(viewer, self.prediction, done.plane, done.mask)
+        return self.prediction
+
+    def show(self, viewer: Viewer, done: btunet.PredictedPlane, classes: int) -> None:
+        """Put a predicted plane into the prediction layer."""
+        _layers.put_plane(viewer, self.expect(viewer, classes), done.plane, done.mask)
 
     def redraw(self) -> None:
         """Redraw the prediction with its thumbnail, which single planes leave alone."""

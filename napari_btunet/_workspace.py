@@ -78,6 +78,7 @@ class Workspace:
         _layers.bind_keys(subject.strokes, self.choose_class, lambda: len(self.classes))
         self.viewer.layers.selection.active = subject.strokes
         subject.strokes.selected_label = _layers.BACKGROUND + 1
+        subject.strokes.events.selected_label.connect(self._on_label)
 
     def understood(self) -> str:
         """Say how the chosen image is understood."""
@@ -122,6 +123,12 @@ class Workspace:
 
     def _on_painted(self, _: Any = None) -> None:
         """React to strokes, undo and redo."""
+
+    def _on_label(self, event: Any) -> None:
+        """Follow the label chosen in napari's own controls; the next free one (napari's M) becomes a class."""
+        if event.source.selected_label == len(self.classes) + 1:
+            self.set_classes([*self.classes, f"Object {len(self.classes)}"])
+        self.changed.emit()
 
     def _on_inserted(self, _: Any = None) -> None:
         if self.image is None:

@@ -348,7 +348,7 @@ def test_strokes_that_are_not_whole_numbers_are_refused() -> None:
 
 
 def test_a_class_without_a_name_is_refused() -> None:
-    refused([IMAGE], [STROKES + 1], "use class 2 but there are 2 classes: sky, star", classes=["sky", "star"])
+    refused([IMAGE], [STROKES + 1], "hold 3 but there are 2 classes: sky, star", classes=["sky", "star"])
 
 
 def test_a_mask_with_0_and_255_only_is_refused() -> None:

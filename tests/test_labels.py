@@ -100,7 +100,7 @@ def test_classes_are_named_by_their_number_unless_names_are_given() -> None:
         ([0], None, "only 'background' is annotated; annotate at least one other class"),
         ([1], None, "only 'class 1' is annotated"),
         ([1], ["sky", "star"], "only 'star' is annotated"),
-        ([0, 2], ["sky", "star"], "the strokes use class 2 but there are 2 classes: sky, star"),
+        ([0, 2], ["sky", "star"], "the strokes hold 3 but there are 2 classes: sky, star"),
     ],
 )
 def test_labels_nothing_can_be_learned_from_are_refused(values: list[int], names: Any, message: str) -> None:

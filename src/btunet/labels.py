@@ -128,5 +128,6 @@ def check_classes(targets: Targets, names: Sequence[str] | None, what: str) -> t
     if names is None:
         return ("background", *(f"class {k}" for k in range(1, present[-1] + 1)))
     if present[-1] >= len(names):
-        raise ValueError(f"the {what} use class {present[-1]} but there are {len(names)} classes: {', '.join(names)}")
+        value = present[-1] + (what == "strokes")
+        raise ValueError(f"the {what} hold {value} but there are {len(names)} classes: {', '.join(names)}; add a class")
     return tuple(names)

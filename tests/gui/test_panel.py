@@ -118,6 +118,17 @@ def test_classes_are_added_named_and_chosen(window: Any) -> None:
     assert w.strokes.selected_label == 1
 
 
+def test_the_panel_follows_the_label_chosen_in_naparis_own_controls(window: Any) -> None:
+    w = window(discs())
+    w.strokes.selected_label = 1
+    assert w.panel.class_list.currentRow() == 0
+    w.strokes.selected_label = 3  # what napari's "new label" does
+    assert w.panel.class_list.value() == ["Background", "Object", "Object 2"]
+    assert w.panel.class_list.currentRow() == 2
+    w.strokes.selected_label = 9
+    assert len(w.session.classes) == 3
+
+
 def test_the_keys_work_on_the_strokes_and_nowhere_else(window: Any) -> None:
     w = window(discs())
     w.session.add_class()
@@ -195,7 +206,7 @@ def test_the_whole_loop_from_strokes_to_masks(window: Any, tmp_path: Path, monke
     assert set(np.unique(w.strokes.data)) == {0, 1, 2}
     w.click("finetune_button")
     assert not w.panel.finetune_button.isEnabled()
-    w.wait(lambda: w.prediction is not None)
+    w.wait(lambda: w.prediction.data.any())
     assert w.session.doing == "finetune", "the prediction should appear while it trains"
     shown = w.session.subject.plane(w.viewer)
     assert w.prediction.data[shown].all()
@@ -232,7 +243,7 @@ def test_moving_the_slider_while_training_refreshes_the_new_plane(window: Any) -
     w.annotate()
     w.viewer.dims.set_current_step(0, 0)
     w.click("finetune_button")
-    w.wait(lambda: w.prediction is not None and w.prediction.data[0].any())
+    w.wait(lambda: w.prediction.data[0].any())
     w.viewer.dims.set_current_step(0, 4)
     w.wait(lambda: w.prediction.data[4].any())
     assert not w.prediction.data[2].any()
@@ -248,7 +259,7 @@ def test_strokes_painted_while_training_are_taken_in(window: Any, tmp_path: Path
     w.annotate(0)
     sent: list[Any] = []
     w.click("finetune_button")
-    w.wait(lambda: w.prediction is not None)
+    w.wait(lambda: w.prediction.data.any())
     real = w.session.job.steer
     w.session.job.steer = lambda steer: (sent.append(steer), real(steer))
     w.annotate(3)
