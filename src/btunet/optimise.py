@@ -9,8 +9,11 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from .errors import BtunetError, OutOfMemory
+
+LONGEST_GRADIENT = 5.0  # longer ones are shortened to this norm
 
 
 def one_cycle(fraction: float, warm_up: float = 0.1) -> float:
@@ -59,12 +62,17 @@ class Clock:
 
 
 class Trainer:
-    """AdamW with a one-cycle rate: one gradient step at a time."""
+    """AdamW (Loshchilov & Hutter 2019) with a one-cycle rate: one gradient step at a time.
+
+    Calls torch's function instead of its optimiser class, whose constructor imports torch's compiler: two seconds that
+    the user would wait for the first overlay.
+    """
 
     def __init__(self, modules: nn.Module, learning_rate: float) -> None:
-        self._parameters = list(modules.parameters())
+        self._parameters: list[Tensor] = list(modules.parameters())
         self._rate = learning_rate
-        self._optimiser = torch.optim.AdamW(self._parameters, lr=learning_rate, weight_decay=1e-4)
+        self._means, self._squares = ([torch.zeros_like(p) for p in self._parameters] for _ in range(2))
+        self._steps = [torch.zeros(()) for _ in self._parameters]
 
     def step(self, loss: Tensor, fraction: float) -> None:
         """Follow the gradient of a scalar loss at the given part of the schedule.
@@ -76,12 +84,28 @@ class Trainer:
         """
         if not torch.isfinite(loss):
             raise BtunetError("the training diverged (its loss is not a number); lower the learning rate and try again")
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._rate * one_cycle(fraction)
-        self._optimiser.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
-        nn.utils.clip_grad_norm_(self._parameters, 5.0)
-        self._optimiser.step()
+        nn.utils.clip_grad_norm_(self._parameters, LONGEST_GRADIENT)
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        with torch.no_grad():
+            adamw(
+                self._parameters,
+                gradients,
+                self._means,
+                self._squares,
+                [],
+                self._steps,
+                foreach=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=self._rate * one_cycle(fraction),
+                weight_decay=1e-4,
+                eps=1e-8,
+                maximize=False,
+            )
 
 
 class Average:

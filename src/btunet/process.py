@@ -233,6 +233,7 @@ def main() -> None:
         replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         threading.Thread(target=_listen, args=(source, folder, replies), daemon=True).start()
         result = _work(_prepare(verb, threads)(*args, **kwargs), replies, lambda p: send(sink, folder, ("progress", p)))
+        sys.stdout.flush()  # once the parent has the result, it ends us
         send(sink, folder, ("result", result))
     except (EOFError, BrokenPipeError):  # the parent is gone; the listener may not listen yet
         shutil.rmtree(folder, ignore_errors=True)
