@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -310,3 +311,8 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path: Pa
 def test_asking_for_help_loads_no_torch() -> None:
     code = "import sys, btunet.cli; btunet.cli.main(['--help']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_the_version_is_that_of_the_distribution(capsys: Any) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out.strip() == version("napari-btunet")

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 app = App(
     name="btunet",
     help="Segment images from a few strokes: pre-train on what is not labelled, fine-tune, predict, evaluate.",
+    version=lambda: version("napari-btunet"),
     version_flags=["--version"],
 )
 Many = Parameter(consume_multiple=True)
