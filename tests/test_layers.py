@@ -13,6 +13,7 @@ LAYERS = (
     {
         "images",
         "reading",
+        "nifti",
         "writing",
         "normalise",
         "networks",

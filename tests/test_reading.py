@@ -1,15 +1,19 @@
 import io
+import mmap
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import imageio.v3 as imageio
+import nibabel
 import numpy as np
 import pytest
 import tifffile
 import zarr
 
 from btunet import BtunetError, find, pair, read
+from btunet.reading import stem
 
 Y, X = 30, 40
 
@@ -174,6 +178,131 @@ def test_a_picture_too_big_for_pillow_is_refused(tmp_path: Path, monkeypatch: py
     refused(tmp_path / "a.png")
 
 
+# ---- NIfTI
+
+
+def nifti(path: Path, data: np.ndarray, zooms: tuple[float, ...] = (), **header: Any) -> Path:
+    """Write (X, Y, Z, ...) as it lies in the file, with fields of the header as they are named there."""
+    image = nibabel.Nifti1Image(data, np.eye(4), dtype=data.dtype)
+    image.header.set_data_dtype(data.dtype)
+    if zooms:
+        image.header.set_zooms(zooms)
+        image.header.set_xyzt_units("mm", "sec")
+    image.to_filename(path)
+    if header:  # nibabel sets slope and intercept itself when it writes
+        raw = bytearray(path.read_bytes())
+        written = nibabel.Nifti1Header(raw[:348])
+        for name, value in header.items():
+            written[name] = value
+        path.write_bytes(written.binaryblock + raw[348:])
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".NII"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "f4", "f8"])
+def test_a_nifti_volume_is_a_stack_of_planes_of_its_own_type(tmp_path: Path, dtype: str, suffix: str) -> None:
+    data = ramp((X, Y, 5), dtype)
+    stack = read(nifti(tmp_path / f"a{suffix}", data, (0.5, 0.6, 3)))
+    assert (stack.axes, stack.planes, stack.plane_shape, stack.data.dtype) == ("ZYX", 5, (Y, X), np.dtype(dtype))
+    assert (stack.scale, stack.unit) == (pytest.approx((3, 0.6, 0.5)), "mm")
+    assert np.array_equal(stack.data[...], data.T)
+    assert np.array_equal(stack.read(3, slice(2, 9), slice(4, 20))[0], data[4:20, 2:9, 3].T)
+
+
+def test_an_uncompressed_nifti_stays_on_the_disk(tmp_path: Path) -> None:
+    data = read(nifti(tmp_path / "a.nii", ramp((X, Y, 5), np.int16))).data
+    assert isinstance(data, np.memmap)
+    assert isinstance(data.base, mmap.mmap)  # so the background process maps the file too
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_scaled_nifti_is_scaled_window_by_window(tmp_path: Path, suffix: str) -> None:
+    data = ramp((X, Y, 4), np.int16)
+    image = nibabel.Nifti1Image(data, np.eye(4))
+    image.header.set_slope_inter(0.5, -1024)
+    image.to_filename(tmp_path / f"a{suffix}")
+    expected = nibabel.load(tmp_path / f"a{suffix}").get_fdata().T  # type: ignore[attr-defined]
+    stack = read(tmp_path / f"a{suffix}")
+    assert stack.data.dtype == np.float32 and stack.data.ndim == 3
+    assert np.array_equal(stack.read(2)[0], expected[2])
+    assert np.array_equal(stack.data[...], expected)
+
+
+@pytest.mark.parametrize("slope", [0, 1, np.nan])
+def test_a_slope_that_says_nothing_leaves_integers(tmp_path: Path, slope: float) -> None:
+    path = nifti(tmp_path / "a.nii", ramp((X, Y, 2), np.int16), scl_slope=slope, scl_inter=0)
+    assert read(path).data.dtype == np.int16
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_nifti_with_the_big_end_first_is_read(tmp_path: Path, suffix: str) -> None:
+    data = ramp((X, Y, 3), np.int16)
+    header = nibabel.Nifti1Header(endianness=">")
+    header.set_data_dtype(np.int16)
+    nibabel.Nifti1Image(data, np.eye(4), header).to_filename(tmp_path / f"a{suffix}")
+    stack = read(tmp_path / f"a{suffix}")
+    assert stack.data.dtype == ">i2" and np.array_equal(stack.data[...], data.T)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "scale"),
+    [
+        ((X, Y), "YX", (2, 1)),
+        ((X, Y, 1), "ZYX", (3, 2, 1)),
+        ((X, Y, 3, 4), "TZYX", (1, 3, 2, 1)),
+        ((X, Y, 3, 1), "ZYX", (3, 2, 1)),
+        ((X, Y, 3, 1, 2), "CZYX", (3, 2, 1)),
+        ((X, Y, 3, 4, 2), "CTZYX", (1, 3, 2, 1)),
+    ],
+)
+def test_nifti_axes_are_time_and_channels_in_front(
+    tmp_path: Path, shape: tuple[int, ...], axes: str, scale: tuple[float, ...]
+) -> None:
+    data = ramp(shape)
+    stack = read(nifti(tmp_path / "a.nii", data, (1, 2, 3, 4, 5)[: len(shape)]))
+    assert (stack.axes, stack.scale) == (axes, scale)
+    assert np.array_equal(stack.data[...], data.T.reshape(stack.data.shape))
+
+
+@pytest.mark.parametrize("samples", ["RGB", "RGBA"])
+def test_a_nifti_of_colours_has_three_channels(tmp_path: Path, samples: str) -> None:
+    data = ramp((X, Y, 3, len(samples)))
+    stack = read(nifti(tmp_path / "a.nii", data.view([(name, "u1") for name in samples])[..., 0]))
+    assert (stack.axes, stack.channels, stack.planes) == ("ZYXS", 3, 3)
+    assert np.array_equal(stack.read(1), data[:, :, 1, :3].T)
+
+
+def test_a_nifti_that_does_not_know_its_size_has_no_scale(tmp_path: Path) -> None:
+    pixdim = [1, np.nan, 1, 1, 0, 0, 0, 0]
+    stack = read(nifti(tmp_path / "a.nii", ramp((X, Y, 2)), pixdim=pixdim))
+    assert (stack.scale, stack.unit) == ((), "")
+
+
+def test_a_nifti_with_axes_that_have_no_name_is_refused(tmp_path: Path) -> None:
+    refused(nifti(tmp_path / "a.nii", ramp((5, 5, 2, 2, 2, 2))))
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.6, 0.99])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_nifti_that_was_cut_off_is_refused(tmp_path: Path, suffix: str, share: float) -> None:
+    refused(cut(nifti(tmp_path / f"a{suffix}", ramp((X, Y, 9), np.int16)), share))
+
+
+def test_one_wrong_byte_in_a_compressed_nifti_is_noticed(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "a.nii.gz", ramp((X, Y, 9)))
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    refused(path)
+
+
+def test_without_nibabel_the_sentence_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = nifti(tmp_path / "a.nii", ramp((X, Y, 2)))
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    with pytest.raises(BtunetError, match=r"a\.nii is NIfTI and needs .*pip install napari-btunet\[nifti\]"):
+        read(path)
+
+
 # ---- zarr
 
 
@@ -258,7 +387,7 @@ def test_a_picture_that_was_cut_off_is_refused(tmp_path: Path, suffix: str, shar
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no image\n" * 50, b"II*\0", b"\x89PNG\r\n\x1a\n"])
-@pytest.mark.parametrize("suffix", [".tif", ".png", ".jpg", ".zarr"])
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".jpg", ".nii", ".nii.gz", ".zarr"])
 def test_a_file_that_is_something_else_is_refused(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
@@ -273,12 +402,12 @@ def test_random_bytes_behind_a_good_beginning_are_refused(tmp_path: Path) -> Non
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    for name in ("a.tif", "a.png", "a.zarr"):
+    for name in ("a.tif", "a.png", "a.nii", "a.nii.gz", "a.zarr"):
         refused(tmp_path / name)
 
 
 def test_a_folder_named_like_a_picture_is_refused(tmp_path: Path) -> None:
-    for name in ("a.tif", "a.png", "a.zarr"):
+    for name in ("a.tif", "a.png", "a.nii", "a.nii.gz", "a.zarr"):
         (tmp_path / name).mkdir()
         refused(tmp_path / name)
 
@@ -310,8 +439,8 @@ def touch(folder: Path, *names: str) -> list[Path]:
 
 
 def test_a_folder_stands_for_its_images_in_order_of_their_names(tmp_path: Path) -> None:
-    touch(tmp_path, "b.tif", "a.PNG", "c.txt", ".hidden.tif", "sub/d.tif", "e.zarr/zarr.json")
-    assert [p.name for p in find([tmp_path])] == ["a.PNG", "b.tif", "e.zarr"]
+    touch(tmp_path, "b.tif", "a.PNG", "c.txt", ".hidden.tif", "sub/d.tif", "e.zarr/zarr.json", "f.nii.gz", "g.csv.gz")
+    assert [p.name for p in find([tmp_path])] == ["a.PNG", "b.tif", "e.zarr", "f.nii.gz"]
 
 
 def test_files_are_kept_in_the_order_they_are_named(tmp_path: Path) -> None:
@@ -345,6 +474,14 @@ def paths(*names: str) -> list[Path]:
 def test_images_and_labels_pair_by_their_stem() -> None:
     found = pair(paths("i/a.tif", "i/b.tif", "i/c.tif"), paths("l/c.png", "l/a.png"))
     assert found == [(Path("i/c.tif"), Path("l/c.png")), (Path("i/a.tif"), Path("l/a.png"))]
+
+
+def test_the_two_endings_of_a_compressed_nifti_are_one() -> None:
+    assert [stem(path) for path in paths("a.b.NII.gz", "a.nii", "a.b.tif", "a")] == ["a.b", "a", "a.b", "a"]
+    assert pair(paths("i/a.nii.gz", "i/b.nii"), paths("l/a.nii", "l/b.nii.gz")) == [
+        (Path("i/a.nii.gz"), Path("l/a.nii")),
+        (Path("i/b.nii"), Path("l/b.nii.gz")),
+    ]
 
 
 def test_one_image_and_one_label_belong_together_whatever_their_names() -> None:

@@ -1,4 +1,4 @@
-"""Read images and labels from TIFF, PNG, JPEG and zarr; find files and pair them by name."""
+"""Read images and labels from TIFF, PNG, JPEG, NIfTI and zarr; find files and pair them by name."""
 
 from __future__ import annotations
 
@@ -15,11 +15,23 @@ import tifffile
 
 from .errors import BtunetError
 from .images import Stack, plain_axes
+from .nifti import read_nifti
 
 TIFF = (".tif", ".tiff")
-SUFFIXES = (*TIFF, ".png", ".jpg", ".jpeg", ".zarr")
+NIFTI = (".nii", ".nii.gz")
+SUFFIXES = (*TIFF, ".png", ".jpg", ".jpeg", *NIFTI, ".zarr")
 BROKEN = (OSError, EOFError, SyntaxError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error)
 UNITS = {"micron": "µm", "um": "µm", "μm": "µm"}  # ways to write a micrometre, the last with a Greek letter
+
+
+def suffix(path: Path) -> str:
+    """Return the ending that says what kind of file it is, in small letters; ``.nii.gz`` is one ending."""
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+
+
+def stem(path: Path) -> str:
+    """Return the name without that ending: what images and labels pair by."""
+    return path.name[: -len(suffix(path)) or None]
 
 
 def find(paths: Iterable[str | Path]) -> list[Path]:
@@ -35,7 +47,7 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
         if not path.exists():
             raise ValueError(f"{path} does not exist; check the spelling")
         if path.is_dir() and path.suffix != ".zarr":
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+            inside = sorted(p for p in path.iterdir() if suffix(p) in SUFFIXES and not p.name.startswith("."))
             if not inside:
                 raise ValueError(f"the folder {path} holds no image; expected files ending in {', '.join(SUFFIXES)}")
             found += inside
@@ -45,12 +57,12 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def read(path: str | Path) -> Stack:
-    """Read one file as a `Stack`; uncompressed TIFF and zarr stay on disk until their planes are asked for.
+    """Read one file as a `Stack`; zarr and uncompressed TIFF and NIfTI stay on disk until planes are asked for.
 
     Parameters
     ----------
     path
-        A TIFF (multi-page, ImageJ, OME), PNG, JPEG or zarr. A file's unnamed leading axes count planes.
+        A TIFF (multi-page, ImageJ, OME), PNG, JPEG, NIfTI or zarr. A file's unnamed leading axes count planes.
 
     Raises
     ------
@@ -66,12 +78,12 @@ def read(path: str | Path) -> Stack:
     '30 planes z, 1 channel, 512 × 512 pixels, uint8'
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    kind = suffix(path)
+    if kind not in SUFFIXES:
         raise ValueError(f"{path.name} is not a known kind of image; expected a name ending in {', '.join(SUFFIXES)}")
-    reader = _read_tiff if suffix in TIFF else _read_zarr if suffix == ".zarr" else _read_picture
+    readers = {".zarr": _read_zarr, **dict.fromkeys(TIFF, _read_tiff), **dict.fromkeys(NIFTI, read_nifti)}
     try:
-        return reader(path)
+        return readers.get(kind, _read_picture)(path)
     except BROKEN as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BtunetError(f"{path} cannot be read: {reason}; it may be cut off or not an image") from error
@@ -175,17 +187,15 @@ def pair(images: Sequence[Path], labels: Sequence[Path]) -> list[tuple[Path, Pat
         return [(images[0], labels[0])]
     by_stem: dict[str, Path] = {}
     for image in images:
-        if image.stem in by_stem:
-            raise ValueError(
-                f"{by_stem[image.stem].name} and {image.name} share one name; labels pair by it, rename one"
-            )
-        by_stem[image.stem] = image
-    lonely = [label.name for label in labels if label.stem not in by_stem]
+        twin = by_stem.setdefault(stem(image), image)
+        if twin is not image:
+            raise ValueError(f"{twin.name} and {image.name} share one name; labels pair by it, rename one")
+    lonely = [label.name for label in labels if stem(label) not in by_stem]
     if lonely:
         raise ValueError(
             f"{len(lonely)} of {len(labels)} label files have no image of the same name (first: {lonely[0]}); "
             "name each label like its image"
         )
-    if len({label.stem for label in labels}) < len(labels):
+    if len({stem(label) for label in labels}) < len(labels):
         raise ValueError("two label files have the same name; keep one label per image")
-    return [(by_stem[label.stem], label) for label in labels]
+    return [(by_stem[stem(label)], label) for label in labels]
