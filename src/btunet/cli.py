@@ -50,7 +50,8 @@ def flags(settings: type[Settings]) -> type:
 
 def _flag_type(f: dataclasses.Field[Any]) -> Any:
     """Return the type of a flag: its choices if there are any."""
-    return Literal[f.metadata["choices"]] if f.metadata["choices"] else type(f.default)
+    closed = f.metadata["choices"] and not f.metadata["prefix"]
+    return Literal[f.metadata["choices"]] if closed else type(f.default)
 
 
 def _same(f: dataclasses.Field[Any]) -> Any:

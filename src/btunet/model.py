@@ -19,11 +19,13 @@ from .errors import BtunetError
 from .images import Stack
 from .normalise import Normalisation
 from .replace import replacing
+from .settings import PretrainSettings
 
 if TYPE_CHECKING:
-    from .networks import UNet
+    from .networks import Network
 
 FORMAT = 1
+DEFAULT_NETWORK = PretrainSettings().network
 HEADER = "btunet"
 
 
@@ -82,7 +84,7 @@ class Model:
             "history": [dict(record) for record in self.history],
         }
 
-    def build(self, classes: int | None = None, seed: int = 0) -> UNet:
+    def build(self, classes: int | None = None, seed: int = 0) -> Network:
         """Return the network with these weights; parts that have none start at random.
 
         Parameters
@@ -178,6 +180,23 @@ class Model:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BtunetError(f"the header of {name} is broken ({error}); the file was altered or cut off") from error
+
+
+def beginning(network: str, stacks: Sequence[Stack], start_from: Model | None) -> Model:
+    """Return the model a training begins with: the one given, or one without weights.
+
+    Raises
+    ------
+    ValueError
+        If the images do not fit the model, or it is another network than was asked for.
+    """
+    model = start_from or Model(network, stacks[0].channels, (), {}, Normalisation())
+    if network not in (DEFAULT_NETWORK, model.network):
+        raise ValueError(
+            f"the model to start from is a {model.network}, not a {network}; leave the network out, or start from none"
+        )
+    check_channels(model, stacks)
+    return model
 
 
 def check_channels(model: Model, stacks: Sequence[Stack]) -> None:

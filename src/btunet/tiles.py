@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .networks import UNet
+from .networks import Network
 
 
-def predict_plane(network: UNet, plane: np.ndarray, tile: int) -> np.ndarray:
+def predict_plane(network: Network, plane: np.ndarray, tile: int) -> np.ndarray:
     """Return class probabilities of one plane.
 
     Parameters

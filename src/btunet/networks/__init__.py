@@ -1,24 +1,37 @@
-"""Networks share one contract: three named parts, ``encoder``, ``decoder`` and ``head``.
-
-``encoder(image)`` returns a list of features, finest first, coarsest (bottleneck) last; ``decoder(features)`` returns
-one map at the image's size; ``head`` turns it into one logit per class. State-dict prefixes are these names.
-``stride`` is the multiple image sides are padded to, ``reach`` how far, in pixels, one output pixel can see.
-"""
+"""Networks, by the names users choose them with; all share the contract in `contract`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+from ..settings import NETWORKS, ZOO
+from .attention_unet import AttentionUNet
+from .contract import Network
+from .inception_unet import InceptionUNet
+from .rca_iunet import RCAIUNet
+from .residual_unet import ResidualUNet
 from .unet import UNet
 
-__all__ = ["UNet", "build"]
+__all__ = ["Network", "UNet", "build"]
+
+BUILDERS: dict[str, Callable[[int, int], Network]] = {
+    "unet": UNet,
+    "separable-unet": partial(ResidualUNet, separable=True),
+    "residual-unet": partial(ResidualUNet, separable=False),
+    "attention-unet": AttentionUNet,
+    "inception-unet": InceptionUNet,
+    "rca-iunet": RCAIUNet,
+}
 
 
-def build(name: str, channels: int, classes: int) -> UNet:
-    """Return the network ``name`` with torch's default random weights.
+def build(name: str, channels: int, classes: int) -> Network:
+    """Return the network ``name`` with random weights.
 
     Parameters
     ----------
     name
-        ``"unet"``.
+        One of `btunet.settings.NETWORKS`, or ``smp:`` and the name of an encoder.
     channels
         Channels of the image.
     classes
@@ -28,7 +41,13 @@ def build(name: str, channels: int, classes: int) -> UNet:
     ------
     ValueError
         If there is no such network.
+    BtunetError
+        If it needs a package that is not installed.
     """
-    if name != "unet":
-        raise ValueError(f"there is no network {name!r}; choose one of: unet")
-    return UNet(channels, classes)
+    if name.startswith(ZOO):
+        from .zoo import zoo_unet
+
+        return zoo_unet(name.removeprefix(ZOO), channels, classes)
+    if name not in BUILDERS:
+        raise ValueError(f"there is no network {name!r}; choose one of: {', '.join(NETWORKS)}")
+    return BUILDERS[name](channels, classes)

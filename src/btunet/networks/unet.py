@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WIDTHS = (16, 32, 64, 128, 256)
+from .blocks import WIDTHS, MaxPoolEncoder
+from .contract import Network, reach
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -39,21 +40,6 @@ class DoubleConv(nn.Sequential):
         )
 
 
-class Encoder(nn.Module):
-    """(N, C, Y, X) → one map per level, each half the size of the one before."""
-
-    def __init__(self, channels: int, widths: Sequence[int]) -> None:
-        super().__init__()
-        self.levels = nn.ModuleList(DoubleConv(a, b) for a, b in zip([channels, *widths], widths, strict=False))
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        features = []
-        for i, level in enumerate(self.levels):
-            x = level(F.max_pool2d(x, 2) if i else x)  # (N, W_i, Y / 2^i, X / 2^i)
-            features.append(x)
-        return features
-
-
 class Decoder(nn.Module):
     """The encoder's maps → (N, W_0, Y, X)."""
 
@@ -71,7 +57,7 @@ class Decoder(nn.Module):
         return x
 
 
-class UNet(nn.Module):
+class UNet(Network):
     """U-Net for images of any size.
 
     Parameters
@@ -85,25 +71,10 @@ class UNet(nn.Module):
     """
 
     def __init__(self, channels: int, classes: int, widths: Sequence[int] = WIDTHS) -> None:
-        super().__init__()
-        self.encoder = Encoder(channels, widths)
-        self.decoder = Decoder(widths)
-        self.head = nn.Conv2d(widths[0], classes, 1)
-        self.widths = tuple(widths)
-        self.stride: int = 2 ** (len(widths) - 1)
-
-    @property
-    def reach(self) -> int:
-        """Half the receptive field, pixels: two 3×3 convolutions per level on the way down and on the way up."""
-        levels = len(self.widths)
-        down = sum(2 << i for i in range(levels))
-        up = sum(3 << i for i in range(levels - 1))  # the nearest neighbour above adds up to one pixel
-        return down + up + self.stride
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, K, Y, X) for images (N, C, Y, X) of any size; the border is mirrored up to the stride."""
-        height, width = images.shape[-2:]
-        pad = (0, -width % self.stride, 0, -height % self.stride)
-        x = F.pad(images, pad, mode="replicate") if any(pad) else images  # (N, C, Y', X')
-        logits: Tensor = self.head(self.decoder(self.encoder(x)))  # (N, K, Y', X')
-        return logits[..., :height, :width]
+        super().__init__(
+            MaxPoolEncoder(channels, widths, DoubleConv),
+            Decoder(widths),
+            nn.Conv2d(widths[0], classes, 1),
+            widths=widths,
+            reach=reach(len(widths), down=2, up=2),
+        )

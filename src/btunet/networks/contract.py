@@ -1,0 +1,69 @@
+"""The contract all networks share: three named parts, ``encoder``, ``decoder`` and ``head``.
+
+``encoder(image)`` returns a list of maps, finest first, coarsest (bottleneck) last; ``decoder(maps)`` returns one map
+at the image's size; ``head`` turns it into one logit per class. State-dict prefixes are these names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Network(nn.Module):
+    """A network of three parts for images of any size.
+
+    Parameters
+    ----------
+    encoder, decoder, head
+        The parts.
+    widths
+        Features per level, finest first.
+    reach
+        How far, in pixels, one output pixel can see.
+    stride
+        What image sides are padded to a multiple of; by default one halving between two levels.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        head: nn.Module,
+        *,
+        widths: Sequence[int],
+        reach: int,
+        stride: int = 0,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.head = head
+        self.widths = tuple(widths)
+        self.reach = reach
+        self.stride = stride or 2 ** (len(widths) - 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, K, Y, X) for images (N, C, Y, X) of any size; the border is repeated up to the stride."""
+        height, width = images.shape[-2:]
+        pad = (0, -width % self.stride, 0, -height % self.stride)
+        x = F.pad(images, pad, mode="replicate") if any(pad) else images  # (N, C, Y', X')
+        logits: Tensor = self.head(self.decoder(self.encoder(x)))  # (N, K, Y', X')
+        return logits[..., :height, :width]
+
+
+def reach(levels: int, down: int, up: int) -> int:
+    """Return half the receptive field, pixels, of a network that halves the image between levels.
+
+    Parameters
+    ----------
+    levels
+        Number of levels.
+    down, up
+        How far one level of the encoder and of the decoder looks, in its own pixels.
+    """
+    encoder = sum(down << i for i in range(levels))
+    decoder = sum((up + 1) << i for i in range(levels - 1))  # the nearest neighbour above adds up to one pixel
+    return encoder + decoder + (1 << (levels - 1))
