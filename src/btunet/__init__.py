@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .datasets import find_pairs as find_pairs
     from .device import describe_device as describe_device
     from .errors import BtunetError as BtunetError
     from .errors import Died as Died
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .writing import write_probabilities as write_probabilities
 
 _HOME = {
+    "datasets": ["find_pairs"],
     "device": ["describe_device"],
     "errors": ["BtunetError", "Died", "OutOfMemory"],
     "evaluation": ["evaluate"],

@@ -18,8 +18,7 @@ from .images import Stack, plain_axes
 from .nifti import read_nifti
 
 TIFF = (".tif", ".tiff")
-NIFTI = (".nii", ".nii.gz")
-SUFFIXES = (*TIFF, ".png", ".jpg", ".jpeg", *NIFTI, ".zarr")
+SUFFIXES = (*TIFF, ".png", ".jpg", ".jpeg", ".nii", ".nii.gz", ".zarr")
 BROKEN = (OSError, EOFError, SyntaxError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error)
 UNITS = {"micron": "µm", "um": "µm", "μm": "µm"}  # ways to write a micrometre, the last with a Greek letter
 
@@ -81,7 +80,7 @@ def read(path: str | Path) -> Stack:
     kind = suffix(path)
     if kind not in SUFFIXES:
         raise ValueError(f"{path.name} is not a known kind of image; expected a name ending in {', '.join(SUFFIXES)}")
-    readers = {".zarr": _read_zarr, **dict.fromkeys(TIFF, _read_tiff), **dict.fromkeys(NIFTI, read_nifti)}
+    readers = {".zarr": _read_zarr, ".nii": read_nifti, ".nii.gz": read_nifti, **dict.fromkeys(TIFF, _read_tiff)}
     try:
         return readers.get(kind, _read_picture)(path)
     except BROKEN as error:
