@@ -109,7 +109,7 @@ def test_collapsed_features_have_rank_one() -> None:
 
 def test_the_projector_sees_every_level_of_the_encoder() -> None:
     torch.manual_seed(0)
-    projector = Projector((2, 4), 3)
+    projector = Projector((2, 4), (5,), 3)
     levels = [torch.randn(8, 2, 16, 16, requires_grad=True), torch.randn(8, 4, 8, 8, requires_grad=True)]
     out = projector(levels)
     assert out.shape == (8, 3)

@@ -105,9 +105,9 @@ def test_augmentation_turns_image_and_target_alike(scene: tuple[np.ndarray, np.n
     student, seen = learner(image, strokes, FinetuneSettings(steps=1, batch=16, patch_size=32)), []
     from btunet import finetuning
 
-    def spy(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def spy(logits: torch.Tensor, target: torch.Tensor, balanced: bool) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(target)
-        return finetuning_loss(logits, target)
+        return finetuning_loss(logits, target, balanced)
 
     finetuning_loss = finetuning.masked_loss
     inputs: list[torch.Tensor] = []
@@ -229,7 +229,7 @@ def test_progress_counts_every_step_and_carries_the_losses(scene: Any) -> None:
     ]
     for progress in seen[1:]:
         values = progress.values
-        assert values["loss"] == pytest.approx(values["cross-entropy"] + 1 - values["dice"], abs=1e-5)
+        assert values["loss"] == pytest.approx((values["cross-entropy"] + 1 - values["dice"]) / 2, abs=1e-5)
 
 
 def test_a_steer_moves_the_look_and_the_plane_comes_with_the_next_step(scene: Any) -> None:

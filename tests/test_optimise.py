@@ -7,6 +7,9 @@ from torch import nn
 
 from btunet import BtunetError, OutOfMemory
 from btunet.optimise import Average, Clock, Trainer, explained, one_cycle
+from btunet.recipes import Descent
+
+ADAMW = Descent(algorithm="adamw", rate=1e-3, weight_decay=1e-4)
 
 
 def test_the_rate_rises_in_a_line_and_falls_in_half_a_cosine() -> None:
@@ -60,7 +63,7 @@ def test_a_clock_of_minutes_estimates_its_steps(monkeypatch: pytest.MonkeyPatch)
 def test_a_step_follows_the_gradient_at_the_rate_of_the_schedule() -> None:
     layer = nn.Linear(1, 1, bias=False)
     nn.init.constant_(layer.weight, 1.0)
-    trainer = Trainer(layer, 0.1)
+    trainer = Trainer(layer, ADAMW, 0.1)
     trainer.step(layer(torch.ones(1, 1)).sum(), 0.55)
     expected = 1 * (1 - 0.05 * 1e-4) - 0.05  # AdamW's first step has the length of the rate
     assert layer.weight.item() == pytest.approx(expected, abs=1e-6)
@@ -68,7 +71,7 @@ def test_a_step_follows_the_gradient_at_the_rate_of_the_schedule() -> None:
 
 def test_a_step_forgets_the_gradient_of_the_one_before() -> None:
     layer = nn.Linear(1, 1, bias=False)
-    trainer = Trainer(layer, 1e-3)
+    trainer = Trainer(layer, ADAMW)
     for _ in range(2):
         trainer.step(2 * layer(torch.ones(1, 1)).sum(), 0.5)
         assert layer.weight.grad is not None and layer.weight.grad.item() == pytest.approx(2)
@@ -76,7 +79,7 @@ def test_a_step_forgets_the_gradient_of_the_one_before() -> None:
 
 def test_a_huge_gradient_is_cut() -> None:
     layer = nn.Linear(4, 1, bias=False)
-    Trainer(layer, 1e-3).step(1e6 * layer(torch.ones(1, 4)).sum(), 0.5)
+    Trainer(layer, ADAMW).step(1e6 * layer(torch.ones(1, 4)).sum(), 0.5)
     assert layer.weight.grad is not None and layer.weight.grad.norm().item() == pytest.approx(5, rel=1e-3)
 
 
@@ -85,7 +88,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_changes_nothing(value: 
     layer = nn.Linear(1, 1)
     before = layer.weight.item()
     with pytest.raises(BtunetError, match="the training diverged"):
-        Trainer(layer, 1e-3).step(layer(torch.ones(1, 1)).sum() * value, 0.5)
+        Trainer(layer, ADAMW).step(layer(torch.ones(1, 1)).sum() * value, 0.5)
     assert layer.weight.item() == before
 
 

@@ -145,4 +145,5 @@ def test_a_patch_and_its_views_have_the_sizes_that_were_asked_for(image: np.ndar
 
     sources = [Source(as_stack(image), Normalisation())]
     patches = torch.from_numpy(random_patches(sources, 4, 40, np.random.default_rng(0)))
-    assert [v.shape for v in twin_views(patches, 32, torch.Generator().manual_seed(0))] == [(4, 1, 32, 32)] * 2
+    views = twin_views(patches, 32, (0.7, 1.0), 1.0, torch.Generator().manual_seed(0))
+    assert [view.shape for view in views] == [(4, 1, 32, 32)] * 2

@@ -12,6 +12,7 @@ def patches(n: int = 4, size: int = 16, channels: int = 1) -> torch.Tensor:
     return torch.randn(n, channels, size, size, generator=seeded(9))
 
 
+CROP = (0.7, 1.0)
 IDENTITY = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
 
 
@@ -75,14 +76,14 @@ def test_all_channels_get_the_same_light() -> None:
 def test_views_do_not_change_the_patches() -> None:
     images = patches()
     copy = images.clone()
-    twin_views(images, 12, seeded())
+    twin_views(images, 12, CROP, 1.0, seeded())
     assert torch.equal(images, copy)
 
 
 def test_two_views_are_decided_by_the_seed_and_differ_from_each_other() -> None:
-    one, two = twin_views(patches(), 12, seeded(1))
-    again = twin_views(patches(), 12, seeded(1))
-    other = twin_views(patches(), 12, seeded(2))
+    one, two = twin_views(patches(), 12, CROP, 1.0, seeded(1))
+    again = twin_views(patches(), 12, CROP, 1.0, seeded(1))
+    other = twin_views(patches(), 12, CROP, 1.0, seeded(2))
     assert one.shape == two.shape == (4, 1, 12, 12)
     assert torch.equal(one, again[0]) and torch.equal(two, again[1])
     assert not torch.equal(one, other[0]) and not torch.allclose(one, two, atol=0.1)
@@ -91,11 +92,11 @@ def test_two_views_are_decided_by_the_seed_and_differ_from_each_other() -> None:
 def test_the_global_random_state_is_not_used() -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    twin_views(patches(), 12, seeded())
+    twin_views(patches(), 12, CROP, 1.0, seeded())
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_every_patch_gets_views_of_its_own() -> None:
     same = patches(1).expand(8, 1, 16, 16)
-    one, _ = twin_views(same, 16, seeded())
+    one, _ = twin_views(same, 16, CROP, 1.0, seeded())
     assert all(not torch.allclose(one[0], one[i], atol=0.1) for i in range(1, 8))

@@ -7,6 +7,7 @@ become the identity when there are more samples than features (N > D).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -75,22 +76,28 @@ def effective_rank(features: Tensor) -> float:
 
 
 class Projector(nn.Module):
-    """Pool every level of the encoder over space and map it to the D embeddings that are compared.
+    """Pool the encoder's maps over space and map them to the D embeddings that are compared.
 
-    All levels, not the bottleneck alone as in BT-Unet, so that the skip connections are trained as well.
+    Parameters
+    ----------
+    widths
+        Features of the maps that are compared: the last of the encoder's, the bottleneck alone in BT-Unet.
+    hidden
+        Features of the hidden layers, each normalised over the batch. No layer has a bias: what follows removes it.
+    dimensions
+        D.
     """
 
-    def __init__(self, widths: Sequence[int], dimensions: int, hidden: int = 256) -> None:
+    def __init__(self, widths: Sequence[int], hidden: Sequence[int], dimensions: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(sum(widths), hidden, bias=False),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(inplace=True),
-            nn.Linear(hidden, dimensions, bias=False),
-        )
+        self.maps = len(widths)
+        layers: list[nn.Module] = []
+        for a, b in pairwise([sum(widths), *hidden]):
+            layers += [nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers, nn.Linear([sum(widths), *hidden][-1], dimensions, bias=False))
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Return embeddings (N, D) of the encoder's maps."""
-        pooled = torch.cat([f.mean((-2, -1)) for f in features], 1)  # (N, sum of widths)
+        """Return embeddings (N, D) of the encoder's maps, finest first."""
+        pooled = torch.cat([f.mean((-2, -1)) for f in features[-self.maps :]], 1)  # (N, sum of widths)
         embeddings: Tensor = self.layers(pooled)
         return embeddings

@@ -12,11 +12,11 @@ from .device import pick_device
 from .images import Stack, as_stack, check_contrast
 from .labels import IGNORE, Targets, check_classes, target_of_strokes, targets_of_masks, targets_of_strokes
 from .losses import masked_loss
-from .model import Model, check_channels
-from .networks import UNet
-from .normalise import Normalisation
+from .model import Model, beginning
+from .networks import Network
 from .optimise import Average, Clock, Trainer, explained
 from .patches import Annotations, Source
+from .recipes import FINETUNING
 from .settings import FinetuneSettings, PredictSettings
 from .task import PredictedPlane, Progress, Reply, Steer, Strokes, Task
 from .tiles import predict_plane
@@ -37,8 +37,8 @@ def finetune(
 ) -> Task[Model]:
     """Train the whole network on the annotated pixels and on nothing else.
 
-    Patches are centred on annotated pixels, every class as often as the others; the loss is class-balanced
-    cross-entropy plus Dice over those pixels. The model returned holds the averaged weights.
+    Patches are centred on annotated pixels; the loss is the average of cross-entropy and Dice over those pixels, every
+    class counting the same by default (`recipes`). The model returned holds the averaged weights.
 
     Parameters
     ----------
@@ -92,8 +92,7 @@ def finetune(
     targets = targets_of_masks(stacks, labels) if dense else targets_of_strokes(stacks, labels)
     known = classes or (start_from.classes if start_from else None) or None
     names = check_classes(targets, known, "masks" if dense else "strokes")
-    model = start_from or Model("unet", stacks[0].channels, (), {}, Normalisation())
-    check_channels(model, stacks)
+    model = beginning(settings.network, stacks, start_from)
 
     learner = _Learner(model, names, stacks, targets, settings)
     clock = Clock(settings.steps, settings.minutes)
@@ -134,22 +133,24 @@ class _Learner:
         self.rng = np.random.default_rng(settings.seed)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.network = model.build(len(names), settings.seed).to(self.device).train()
-        self.shown: UNet = model.build(len(names), settings.seed).to(self.device).eval()
-        self.trainer = Trainer(self.network, settings.learning_rate)
-        self.average = Average(self.network)
+        self.shown: Network = model.build(len(names), settings.seed).to(self.device).eval()
+        self.recipe = FINETUNING[settings.recipe]
+        self.trainer = Trainer(self.network, self.recipe.descent, settings.learning_rate)
+        self.average = Average(self.network, self.recipe.memory)
 
     def step(self, fraction: float) -> dict[str, float]:
         """Make one gradient step and return its values."""
         size = self.settings.patch_size
         with explained("batch or patch size"):
-            drawn = self.annotations.patches(self.sources, self.settings.batch, size, self.rng)
+            balanced = self.recipe.balanced
+            drawn = self.annotations.patches(self.sources, self.settings.batch, size, self.rng, balanced)
             patches, target = (torch.from_numpy(a).to(self.device) for a in drawn)
-            matrices = geometry(len(patches), (0.8, 1.25), 0.0, self.generator)
-            patches = photometry(look(patches, matrices, size), 0.5, self.generator)  # (N, C, Y, X)
+            matrices = geometry(len(patches), self.recipe.zoom, 0.0, self.generator)
+            patches = photometry(look(patches, matrices, size), self.recipe.light, self.generator)  # (N, C, Y, X)
             known = (target.float() + 1) % (IGNORE + 1)  # outside becomes 0, so 0 must mean unknown
             target = (look(known[:, None], matrices, size, "nearest")[:, 0] - 1) % (IGNORE + 1)  # (N, Y, X)
-            cross_entropy, dice_loss = masked_loss(self.network(patches), target)
-            loss = cross_entropy + dice_loss
+            cross_entropy, dice_loss = masked_loss(self.network(patches), target, balanced)
+            loss = (cross_entropy + dice_loss) / 2
             self.trainer.step(loss, fraction)
         self.average.update(self.network)
         return {"loss": loss.item(), "cross-entropy": cross_entropy.item(), "dice": 1 - dice_loss.item()}

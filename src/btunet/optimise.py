@@ -10,8 +10,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
 
 from .errors import BtunetError, OutOfMemory
+from .recipes import Descent
 
 LONGEST_GRADIENT = 5.0  # longer ones are shortened to this norm
 
@@ -62,15 +64,25 @@ class Clock:
 
 
 class Trainer:
-    """AdamW (Loshchilov & Hutter 2019) with a one-cycle rate: one gradient step at a time.
+    """AdamW (Loshchilov & Hutter 2019) or SGD with momentum: one gradient step at a time.
 
-    Calls torch's function instead of its optimiser class, whose constructor imports torch's compiler: two seconds that
-    the user would wait for the first overlay.
+    Calls torch's functions instead of its optimiser classes, whose constructors import torch's compiler: two seconds
+    that the user would wait for the first overlay.
+
+    Parameters
+    ----------
+    modules
+        What is trained.
+    descent
+        Algorithm and schedule.
+    rate
+        Highest learning rate; 0 means the descent's own.
     """
 
-    def __init__(self, modules: nn.Module, learning_rate: float) -> None:
+    def __init__(self, modules: nn.Module, descent: Descent, rate: float = 0.0) -> None:
         self._parameters: list[Tensor] = list(modules.parameters())
-        self._rate = learning_rate
+        self._descent = descent
+        self._rate = rate or descent.rate
         self._means, self._squares = ([torch.zeros_like(p) for p in self._parameters] for _ in range(2))
         self._steps = [torch.zeros(()) for _ in self._parameters]
 
@@ -88,24 +100,48 @@ class Trainer:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
         nn.utils.clip_grad_norm_(self._parameters, LONGEST_GRADIENT)
-        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        rate = self._rate * (one_cycle(fraction) if self._descent.schedule == "one-cycle" else 1.0)
         with torch.no_grad():
-            adamw(
-                self._parameters,
+            self._follow(rate)
+
+    def _follow(self, rate: float) -> None:
+        """Move every parameter that has a gradient."""
+        used = [i for i, parameter in enumerate(self._parameters) if parameter.grad is not None]
+        parameters, means, squares, steps = (
+            [values[i] for i in used] for values in (self._parameters, self._means, self._squares, self._steps)
+        )
+        gradients: list[Tensor] = [p.grad for p in parameters if p.grad is not None]
+        how = self._descent
+        if how.algorithm == "sgd":
+            sgd(
+                parameters,
                 gradients,
-                self._means,
-                self._squares,
-                [],
-                self._steps,
+                list(means),  # momentum, which is changed in place
                 foreach=True,
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.999,
-                lr=self._rate * one_cycle(fraction),
-                weight_decay=1e-4,
-                eps=1e-8,
+                lr=rate,
+                momentum=how.momentum,
+                weight_decay=how.weight_decay,
+                dampening=0,
+                nesterov=False,
                 maximize=False,
             )
+            return
+        adamw(
+            parameters,
+            gradients,
+            means,
+            squares,
+            [],
+            steps,
+            foreach=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=rate,
+            weight_decay=how.weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
 
 
 class Average:

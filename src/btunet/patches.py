@@ -72,6 +72,7 @@ class Annotations:
     def __init__(self) -> None:
         self.targets: dict[tuple[int, int], np.ndarray] = {}  # (image, plane) → (Y, X) uint8, 255 = unknown
         self._pixels: dict[int, dict[tuple[int, int], np.ndarray]] = {}  # class → (image, plane) → flat positions
+        self._counts: dict[int, dict[tuple[int, int], int]] = {}  # as above → how many there are in all
 
     def put(self, image: int, plane: int, target: np.ndarray) -> None:
         """Set what is known about a plane, replacing what was: (Y, X) uint8, 255 where nothing is."""
@@ -84,6 +85,7 @@ class Annotations:
             self.targets[key] = target
         for k in present:
             pixels = np.flatnonzero(target == k).astype(np.int64)
+            self._counts.setdefault(k, {})[key] = len(pixels)
             self._pixels.setdefault(k, {})[key] = pixels[:: max(1, len(pixels) // REMEMBERED)]
 
     @property
@@ -91,15 +93,25 @@ class Annotations:
         """Classes that have at least one pixel."""
         return sorted(k for k, places in self._pixels.items() if places)
 
-    def draw(self, rng: Generator) -> tuple[int, int, int, int]:
-        """Return a random annotated pixel as (image, plane, y, x): first its class, then its plane, then the pixel."""
-        places = self._pixels[int(rng.choice(self.classes))]
-        key = list(places)[int(rng.integers(len(places)))]
-        y, x = np.unravel_index(int(rng.choice(places[key])), self.targets[key].shape)
+    def draw(self, rng: Generator, balanced: bool = True) -> tuple[int, int, int, int]:
+        """Return a random annotated pixel as (image, plane, y, x).
+
+        Balanced, first its class is drawn, then its plane, then the pixel; otherwise first its plane.
+        """
+        if balanced:
+            places = self._pixels[int(rng.choice(self.classes))]
+            key = list(places)[int(rng.integers(len(places)))]
+            pixel = int(rng.choice(places[key]))
+        else:
+            key = list(self.targets)[int(rng.integers(len(self.targets)))]
+            counts = {k: self._counts[k][key] for k in self.classes if key in self._pixels[k]}
+            shares = np.array(list(counts.values())) / sum(counts.values())
+            pixel = int(rng.choice(self._pixels[int(rng.choice(list(counts), p=shares))][key]))
+        y, x = np.unravel_index(pixel, self.targets[key].shape)
         return *key, int(y), int(x)
 
     def patches(
-        self, sources: Sequence[Source], count: int, size: int, rng: Generator
+        self, sources: Sequence[Source], count: int, size: int, rng: Generator, balanced: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return patches around annotated pixels, which lie anywhere in their central half, and what is known there.
 
@@ -110,7 +122,7 @@ class Annotations:
         """
         images, targets = [], []
         for _ in range(count):
-            image, plane, y, x = self.draw(rng)
+            image, plane, y, x = self.draw(rng, balanced)
             y0, x0 = (int(c - size // 4 - rng.integers(max(1, size // 2))) for c in (y, x))
             images.append(sources[image].patch(plane, y0, x0, size))
             targets.append(window_of(self.targets[image, plane], y0, x0, size))

@@ -11,15 +11,13 @@ from torch import nn
 from .barlow import Projector, barlow_twins, effective_rank
 from .device import pick_device
 from .images import Stack, as_stack, check_contrast
-from .model import Model, check_channels
-from .normalise import Normalisation
+from .model import Model, beginning
 from .optimise import Clock, Trainer, explained
 from .patches import Source, random_patches
+from .recipes import PRETRAINING
 from .settings import PretrainSettings
 from .task import Progress, Task
 from .views import twin_views
-
-REGION = 1.25  # side of the region both views are cut from, in patches
 
 
 def pretrain(
@@ -30,8 +28,9 @@ def pretrain(
 ) -> Task[Model]:
     """Pre-train an encoder so that two views of one patch look the same to it (Zbontar et al. 2021, BT-Unet).
 
-    Patches come from all planes of all images. Their embeddings have half as many features D as there are patches N, so
-    that the correlation matrix can have full rank. The projector is thrown away at the end.
+    Patches come from all planes of all images. What is compared, and how, is the recipe's (`recipes`); by default the
+    embeddings have half as many features D as there are patches N, so that the correlation matrix can have full rank.
+    The projector is thrown away at the end.
 
     Parameters
     ----------
@@ -71,27 +70,28 @@ def pretrain(
     stacks = [as_stack(image, name=f"image {i}") for i, image in enumerate(images)]
     is_stopped = (yield Progress("reading images", 0, 0)) is True
     check_contrast(stacks)
-    model = start_from or Model(settings.network, stacks[0].channels, (), {}, Normalisation())
-    check_channels(model, stacks)
+    model = beginning(settings.network, stacks, start_from)
     sources = [Source(s, model.normalisation) for s in stacks]
 
     device = pick_device()
     rng, generator = np.random.default_rng(settings.seed), torch.Generator().manual_seed(settings.seed)
     network = model.build(classes=len(model.classes) or 2, seed=settings.seed)
     encoder = network.encoder.to(device).train()
+    recipe = PRETRAINING[settings.recipe]
+    dimensions = recipe.dimensions or settings.batch // 2
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        projector = Projector(network.widths, settings.batch // 2).to(device).train()
-    trainer = Trainer(nn.ModuleList([encoder, projector]), settings.learning_rate)
+        projector = Projector(network.widths[-recipe.levels :], recipe.hidden, dimensions).to(device).train()
+    trainer = Trainer(nn.ModuleList([encoder, projector]), recipe.descent, settings.learning_rate)
     clock = Clock(settings.steps, settings.minutes)
     while not clock.done:
         with explained("batch or patch size"):
-            region = round(settings.patch_size * REGION)
+            region = round(settings.patch_size * recipe.region)
             patches = torch.from_numpy(random_patches(sources, settings.batch, region, rng)).to(device)
-            views = twin_views(patches, settings.patch_size, generator)
+            views = twin_views(patches, settings.patch_size, recipe.crop, recipe.light, generator)
             features = encoder(torch.cat(views))  # one pass: batch statistics over both views
             z_a, z_b = projector(features).chunk(2)  # (N, D) each
-            on_diagonal, off_diagonal = barlow_twins(z_a, z_b, redundancy=1 / z_a.shape[1])
+            on_diagonal, off_diagonal = barlow_twins(z_a, z_b, recipe.redundancy or 1 / dimensions)
             loss = on_diagonal + off_diagonal
             trainer.step(loss, clock.fraction)
         clock.step += 1

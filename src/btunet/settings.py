@@ -18,6 +18,8 @@ NETWORKS = {
 ZOO = "smp:"
 """What names of networks with an encoder of segmentation-models-pytorch begin with."""
 
+RECIPES = ("default", "paper")
+
 
 def param(
     default: Any,
@@ -38,6 +40,14 @@ def param(
 
 def _network(help: str) -> Any:
     return param("unet", f"{help}: {', '.join(NETWORKS)}, or {ZOO}ENCODER", choices=tuple(NETWORKS), prefix=ZOO)
+
+
+def _recipe() -> Any:
+    return param("default", "method: ours, or that of the BT-Unet paper", choices=RECIPES)
+
+
+def _rate() -> Any:
+    return param(0.0, "highest rate of the schedule; 0 means the recipe's own", min=0, max=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,25 +82,27 @@ class PretrainSettings(Settings):
     """Barlow Twins pre-training."""
 
     network: str = _network("network to pre-train")
-    recipe: str = param("default", "set of method choices", choices=("default",))
+    recipe: str = _recipe()
     minutes: float = param(5.0, "time to train, minutes (used when steps is 0)", min=0.001, max=100_000)
     steps: int = param(0, "gradient steps; 0 means as many as fit into the minutes", min=0)
     seed: int = param(0, "seed of all random choices", min=0)
-    batch: int = param(64, "patches per step; the loss compares half as many features", min=4, max=4096)
+    batch: int = param(64, "patches per step", min=4, max=4096)
     patch_size: int = param(64, "side of a patch, pixels", min=16, max=1024)
-    learning_rate: float = param(1e-3, "highest rate of the schedule", min=1e-7, max=1)
+    learning_rate: float = _rate()
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings(Settings):
     """Supervised training from strokes or masks."""
 
+    network: str = _network("network to train where none is given to start from")
+    recipe: str = _recipe()
     minutes: float = param(1.0, "time to train, minutes (used when steps is 0)", min=0.001, max=100_000)
     steps: int = param(0, "gradient steps; 0 means as many as fit into the minutes", min=0)
     seed: int = param(0, "seed of all random choices", min=0)
     batch: int = param(8, "patches per step", min=1, max=1024)
     patch_size: int = param(128, "side of a patch, pixels", min=16, max=2048)
-    learning_rate: float = param(2e-3, "highest rate of the schedule", min=1e-7, max=1)
+    learning_rate: float = _rate()
 
 
 @dataclass(frozen=True, kw_only=True)

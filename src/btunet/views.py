@@ -62,13 +62,27 @@ def photometry(patches: Tensor, strength: float, generator: Generator) -> Tensor
     return seen + noise * draw(0, 0.15) * strength
 
 
-def twin_views(patches: Tensor, size: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Return two views (N, C, size, size) of each patch (N, C, Y, X); every two overlap by at least half a side.
+def twin_views(
+    patches: Tensor, size: int, crop: tuple[float, float], light: float, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Return two views (N, C, size, size) of each patch (N, C, Y, X): crop, flip, quarter turn, light.
 
-    BT-Unet crops 75 to 100 % of the side, flips and turns by a quarter; brightness, contrast, blur and noise, which
-    its code leaves switched off, are ours, because microscopes vary in them.
+    Parameters
+    ----------
+    patches
+        What both views are cut from.
+    size
+        Side of a view, pixels.
+    crop
+        Smallest and largest side of a view relative to the patch.
+    light
+        Strength of the changes of contrast, brightness, blur and noise. BT-Unet's code leaves them switched off;
+        microscopes vary in them.
+    generator
+        Source of all randomness.
     """
-    return (
-        photometry(look(patches, geometry(len(patches), (0.7, 1.0), 1.0, generator), size), 1.0, generator),
-        photometry(look(patches, geometry(len(patches), (0.7, 1.0), 1.0, generator), size), 1.0, generator),
-    )
+
+    def view() -> Tensor:
+        return photometry(look(patches, geometry(len(patches), crop, 1.0, generator), size), light, generator)
+
+    return view(), view()
