@@ -80,9 +80,12 @@ def spectral_pool(x: Tensor, size: tuple[int, int]) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         spectrum = torch.fft.rfft2(x.float())  # (N, C, Y, X // 2 + 1)
         rows, columns = size
-        low = spectrum[..., : (rows + 1) // 2, : columns // 2 + 1]
-        negative = spectrum[..., spectrum.shape[-2] - rows // 2 :, : columns // 2 + 1]
-        kept = torch.cat([low, negative], -2)  # (N, C, Y', X' // 2 + 1)
+        spectrum = spectrum[..., : columns // 2 + 1]
+        positive, negative = spectrum[..., : (rows + 1) // 2, :], spectrum[..., x.shape[-2] - rows // 2 :, :]
+        if rows % 2 == 0:  # the highest frequency is its own negative; for columns the inverse transform sees to it
+            highest = (spectrum[..., rows // 2, :] + negative[..., 0, :]) / 2
+            negative = torch.cat([highest[..., None, :], negative[..., 1:, :]], -2)
+        kept = torch.cat([positive, negative], -2)  # (N, C, Y', X' // 2 + 1)
         share = rows * columns / (x.shape[-2] * x.shape[-1])
         pooled: Tensor = torch.fft.irfft2(kept, s=size) * share  # (N, C, Y', X')
         return pooled
