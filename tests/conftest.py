@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # these tensors are too small to 
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Return the folder of the shared image sets: $BTUNET_DATA, or shared/data beside the checkout."""
+    folder = Path(os.environ.get("BTUNET_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("the shared image sets are not here")
+    return folder
 
 
 @pytest.fixture
@@ -41,16 +51,16 @@ def lively() -> Callable[..., Any]:
     """Make a network as if trained: random weights and random running statistics, in evaluation mode."""
     import torch
 
-    from btunet.networks import UNet
+    from btunet.networks import BUILDERS, Network
 
-    def make(channels: int = 1, classes: int = 3, seed: int = 0, **options: Any) -> UNet:
+    def make(channels: int = 1, classes: int = 3, seed: int = 0, name: str = "unet", **options: Any) -> Network:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = UNet(channels, classes, **options).eval()
-            for name, value in network.state_dict().items():
-                if name.endswith("running_mean"):
+            network = BUILDERS[name](channels, classes, **options).eval()
+            for key, value in network.state_dict().items():
+                if key.endswith("running_mean"):
                     value.normal_(0, 0.3)
-                elif name.endswith("running_var"):
+                elif key.endswith("running_var"):
                     value.uniform_(0.5, 1.5)
             network.head.weight.data *= 10
         return network
@@ -62,8 +72,8 @@ def lively() -> Callable[..., Any]:
 def model_of() -> Callable[..., Model]:
     """Make a `Model` that holds a network's weights."""
 
-    def make(network: Any, channels: int = 1, classes: int = 3) -> Model:
+    def make(network: Any, channels: int = 1, classes: int = 3, name: str = "unet") -> Model:
         names = ("background", *(f"class {k}" for k in range(1, classes)))
-        return Model("unet", channels, names, {}).trained("finetune", network.state_dict(), steps=1)
+        return Model(name, channels, names, {}).trained("finetune", network.state_dict(), steps=1)
 
     return make

@@ -169,9 +169,16 @@ class Average:
 
 @contextmanager
 def explained(lower: str) -> Iterator[None]:
-    """Turn running out of memory into `OutOfMemory` that names the setting to lower."""
+    """Turn running out of memory into `OutOfMemory` that names the setting to lower.
+
+    And a single patch that is too small for networks that normalise over the batch into `ValueError`.
+    """
     try:
         yield
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):  # torch's words
+            raise ValueError("one patch of this size is too little to normalise; raise batch or patch size") from error
+        raise
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise OutOfMemory(f"there is not enough memory for this step; lower {lower} and try again") from error
     except RuntimeError as error:

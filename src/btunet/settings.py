@@ -9,7 +9,7 @@ NETWORKS = {
     "unet": "U-Net with normalised pixels: fast, and the best we measured on most images; 1.8 million parameters",
     "separable-unet": "BT-Unet's own U-Net: the smallest; 0.35 million parameters",
     "residual-unet": "the same with plain convolutions: trains faster than separable ones; 2.1 million parameters",
-    "attention-unet": "gates on the skip connections, for small objects in cluttered images; 2.5 million parameters",
+    "attention-unet": "gates on the skip connections, for small objects in cluttered images; 2.4 million parameters",
     "inception-unet": "several kernel sizes side by side, for objects of very different sizes; 4.0 million parameters",
     "rca-iunet": "inception blocks with attention, for blurred borders; slow; 2.9 million parameters",
 }
