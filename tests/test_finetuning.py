@@ -67,7 +67,7 @@ def test_bright_discs_on_noise_are_learned_in_a_few_steps(discs: Discs, dense: b
 def test_three_classes_are_learned(rng: np.random.Generator) -> None:
     mask = np.kron(rng.integers(0, 3, (8, 8)), np.ones((12, 12), int)).astype(np.uint8)
     image = mask * 50.0 + rng.normal(0, 8, mask.shape)
-    settings = FinetuneSettings(steps=30, batch=2, patch_size=32)
+    settings = FinetuneSettings(steps=60, batch=2, patch_size=32)
     model = run(finetune([image], [strokes_of(mask, 0.2)], settings, classes=["none", "dim", "bright"]))
     assert model.classes == ("none", "dim", "bright")
     (found,) = run(predict(model, [image]))

@@ -254,6 +254,26 @@ def test_it_pretrains_finetunes_and_predicts(rng: np.random.Generator, name: str
 
 
 @every_network
+def test_the_seed_alone_decides_what_is_learned_dropout_included(rng: np.random.Generator, name: str) -> None:
+    image = rng.random((40, 40))
+    for train in (
+        lambda seed: pretrain([image], PretrainSettings(network=name, steps=2, batch=4, patch_size=32, seed=seed)),
+        lambda seed: finetune(
+            [image], [1 + (image > 0.5)], FinetuneSettings(network=name, steps=2, batch=2, patch_size=32, seed=seed)
+        ),
+    ):
+        made = []
+        for state, seed in ((1, 0), (2, 0), (1, 1)):
+            torch.manual_seed(state)
+            before = torch.get_rng_state()
+            made.append(run(train(seed)).weights)
+            assert torch.equal(torch.get_rng_state(), before)  # which is the user's
+        one, again, other = made
+        assert all(np.array_equal(one[key], again[key]) for key in one)
+        assert any(not np.array_equal(one[key], other[key]) for key in one)
+
+
+@every_network
 def test_the_smallest_patches_are_trained_on_or_refused_with_a_sentence(rng: np.random.Generator, name: str) -> None:
     image = rng.random((40, 40))
     labels, settings = 1 + (image > 0.5), FinetuneSettings(network=name, steps=1, batch=1, patch_size=16)

@@ -14,7 +14,7 @@ from .labels import IGNORE, Targets, check_classes, target_of_strokes, targets_o
 from .losses import masked_loss
 from .model import Model, beginning
 from .networks import Network
-from .optimise import Average, Clock, Trainer, explained
+from .optimise import Average, Clock, Trainer, explained, seeded
 from .patches import Annotations, Source
 from .recipes import FINETUNING
 from .settings import FinetuneSettings, PredictSettings
@@ -141,7 +141,7 @@ class _Learner:
     def step(self, fraction: float) -> dict[str, float]:
         """Make one gradient step and return its values."""
         size = self.settings.patch_size
-        with explained("batch or patch size"):
+        with explained("batch or patch size"), seeded(self.generator):
             balanced = self.recipe.balanced
             drawn = self.annotations.patches(self.sources, self.settings.batch, size, self.rng, balanced)
             patches, target = (torch.from_numpy(a).to(self.device) for a in drawn)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
@@ -165,6 +165,14 @@ class Average:
                 self.state[key].lerp_(value, 1 - decay)
             else:
                 self.state[key].copy_(value)
+
+
+@contextmanager
+def seeded(generator: Generator) -> Iterator[None]:
+    """Let layers that draw from torch's global state, such as dropout, depend on the generator and leave no trace."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        yield
 
 
 @contextmanager

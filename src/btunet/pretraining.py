@@ -12,7 +12,7 @@ from .barlow import Projector, barlow_twins, effective_rank
 from .device import pick_device
 from .images import Stack, as_stack, check_contrast
 from .model import Model, beginning
-from .optimise import Clock, Trainer, explained
+from .optimise import Clock, Trainer, explained, seeded
 from .patches import Source, random_patches
 from .recipes import PRETRAINING
 from .settings import PretrainSettings
@@ -85,7 +85,7 @@ def pretrain(
     trainer = Trainer(nn.ModuleList([encoder, projector]), recipe.descent, settings.learning_rate)
     clock = Clock(settings.steps, settings.minutes)
     while not clock.done:
-        with explained("batch or patch size"):
+        with explained("batch or patch size"), seeded(generator):
             region = round(settings.patch_size * recipe.region)
             patches = torch.from_numpy(random_patches(sources, settings.batch, region, rng)).to(device)
             views = twin_views(patches, settings.patch_size, recipe.crop, recipe.light, generator)
