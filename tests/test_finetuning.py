@@ -286,6 +286,55 @@ def test_a_training_that_diverges_says_so(scene: Any) -> None:
         student.step(0.5)
 
 
+# ---- what is held out
+
+
+def held_out(discs: Discs) -> list[tuple[Any, np.ndarray]]:
+    pairs = [discs(planes=2, size=48, seed=7), discs(size=64, seed=8)]
+    pairs[0][1][0, :9] = 255  # not known
+    return [(as_stack(image), mask) for image, mask in pairs]
+
+
+@pytest.mark.parametrize("recipe", ["default", "paper"])
+def test_validation_is_the_dice_of_what_the_model_at_the_end_predicts(scene: Any, discs: Discs, recipe: str) -> None:
+    validation, seen = held_out(discs), []
+    settings = FinetuneSettings(recipe=recipe, steps=12, batch=2, patch_size=32)
+    task = finetune([scene[0]], [scene[1]], settings, validation=validation, validate_every=5)
+    model = run(task, seen.append)
+    assert [p.step for p in seen if "validation dice" in p.values] == [5, 10, 12]
+    found = run(predict(model, [stack for stack, _ in validation]))
+    known = [(f[m != 255], m[m != 255]) for f, (_, m) in zip(found, validation, strict=True)]
+    expected = dice(*(np.concatenate(part) == 1 for part in zip(*known, strict=True)))
+    assert 0.05 < expected < 1
+    assert seen[-1].values["validation dice"] == pytest.approx(expected, abs=1e-9)
+    assert model.history[-1]["final"]["validation dice"] == seen[-1].values["validation dice"]
+
+
+def test_validation_averages_the_classes_but_the_background(rng: np.random.Generator) -> None:
+    mask = np.kron(rng.integers(0, 3, (6, 6)), np.ones((12, 12), int)).astype(np.uint8)
+    image = mask * 50.0 + rng.normal(0, 8, mask.shape)
+    settings, seen = FinetuneSettings(steps=8, batch=2, patch_size=32), []
+    task = finetune([image], [mask], settings, dense=True, validation=[(as_stack(image), mask)], validate_every=100)
+    (found,) = run(predict(run(task, seen.append), [image]))
+    expected = np.mean([dice(found == k, mask == k) for k in (1, 2)])
+    assert seen[-1].values["validation dice"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_what_is_held_out_moves_no_weight(scene: Any, discs: Discs) -> None:
+    settings = FinetuneSettings(network="separable-unet", steps=4, batch=2, patch_size=32)  # has dropout and statistics
+    without = run(finetune([scene[0]], [scene[1]], settings))
+    validation = held_out(discs)
+    for every in (0, 1, 3):
+        task = finetune([scene[0]], [scene[1]], settings, validation=validation, validate_every=every)
+        assert same(run(task), without)
+
+
+def test_nothing_is_validated_unless_asked_for(scene: Any, discs: Discs) -> None:
+    seen: list[Progress] = []
+    run(finetune([scene[0]], [scene[1]], QUICK, validation=held_out(discs)), seen.append)
+    assert not any("validation dice" in progress.values for progress in seen)
+
+
 # ---- what is refused
 
 
@@ -381,6 +430,26 @@ def test_a_stop_while_images_are_read_is_not_forgotten() -> None:
     task = finetune([image], [strokes], FinetuneSettings(steps=1000, patch_size=32))
     model = run(task, lambda progress: progress.stage == "reading images")
     assert model.history[-1]["steps"] == 1
+
+
+def test_another_network_than_that_of_the_model_it_starts_from_is_refused(encoder: Model) -> None:
+    settings = FinetuneSettings(network="rca-iunet", steps=1, patch_size=32)
+    with pytest.raises(ValueError, match="the model to start from is a unet, not a rca-iunet; leave the network out"):
+        run(finetune([IMAGE], [STROKES], settings, start_from=encoder))
+
+
+def test_held_out_masks_with_a_class_the_model_does_not_have_are_refused() -> None:
+    mask = (STROKES - 1).astype(np.uint8)
+    mask[0] = 2
+    validation = [(as_stack(IMAGE), mask)]
+    refused([IMAGE], [STROKES], "masks hold 2 but there are 2 classes", validation=validation, validate_every=1)
+
+
+def test_held_out_images_of_other_channels_are_refused() -> None:
+    colour = as_stack(np.random.default_rng(0).random((40, 40, 3)), "YXS", "photo")
+    validation = [(colour, (STROKES - 1).astype(np.uint8))]
+    message = "photo has 3 channels but the model was trained on 1"
+    refused([IMAGE], [STROKES], message, validation=validation, validate_every=1)
 
 
 def test_names_of_the_model_it_starts_from_are_kept() -> None:

@@ -86,6 +86,13 @@ def test_masks_whose_values_are_no_classes_are_refused(values: Any, message: str
         targets_of_masks([STACK], [{0: plane}])
 
 
+def test_where_the_classes_are_known_masks_need_not_have_all_of_them() -> None:
+    stacks, mask = [as_stack(np.zeros((1, 2)))], np.array([[0, 2]], np.uint8)
+    with pytest.raises(ValueError, match="no gaps"):
+        targets_of_masks(stacks, [mask])
+    assert np.array_equal(targets_of_masks(stacks, [mask], ["ground", "cell", "debris"])[0, 0], mask)
+
+
 def test_classes_are_named_by_their_number_unless_names_are_given() -> None:
     targets = {(0, 0): np.array([[0, 2, IGNORE]], np.uint8)}
     assert check_classes(targets, None, "strokes") == ("background", "class 1", "class 2")

@@ -12,7 +12,7 @@ import torch
 from safetensors.numpy import save
 
 from btunet import BtunetError, Model, as_stack
-from btunet.model import FORMAT, HEADER, check_channels
+from btunet.model import FORMAT, HEADER, beginning, check_channels
 from btunet.normalise import Normalisation
 
 MakeModel = Callable[..., Model]
@@ -241,6 +241,22 @@ def test_images_of_other_channels_than_the_models_are_refused(model: Model) -> N
     check_channels(model, [as_stack(np.zeros((4, 4)))])
     with pytest.raises(ValueError, match="photo has 3 channels but the model was trained on 1"):
         check_channels(model, [as_stack(np.zeros((4, 4, 3)), "YXS", "photo")])
+
+
+def test_a_training_begins_with_the_model_given_or_with_none() -> None:
+    stacks, given = [as_stack(np.zeros((4, 4)))], Model("rca-iunet", 1, (), {})
+    fresh = beginning("attention-unet", stacks, None)
+    assert (fresh.network, fresh.channels, fresh.classes, fresh.weights) == ("attention-unet", 1, (), {})
+    assert beginning("rca-iunet", stacks, given) is given
+    assert beginning("unet", stacks, given) is given  # the default: nothing was asked for
+
+
+def test_beginning_with_another_network_than_asked_for_is_refused_in_one_sentence() -> None:
+    with pytest.raises(
+        ValueError, match="the model to start from is a unet, not a rca-iunet; leave the network"
+    ) as error:
+        beginning("rca-iunet", [as_stack(np.zeros((4, 4)))], Model("unet", 1, (), {}))
+    assert "\n" not in str(error.value)
 
 
 def test_an_encoder_describes_itself_as_one() -> None:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from .device import pick_device
+from .device import pick_device, precision
 from .images import Stack, as_stack, check_contrast
 from .labels import IGNORE, Targets, check_classes, target_of_strokes, targets_of_masks, targets_of_strokes
 from .losses import masked_loss
-from .model import Model, beginning
+from .metrics import Counts, count
+from .model import Model, beginning, check_channels
 from .networks import Network
 from .optimise import Average, Clock, Trainer, explained, seeded
 from .patches import Annotations, Source
@@ -34,6 +35,8 @@ def finetune(
     start_from: Model | None = None,
     classes: Sequence[str] | None = None,
     look_at: tuple[int, int] | None = None,
+    validation: Sequence[tuple[Stack, np.ndarray | Strokes]] = (),
+    validate_every: int = 0,
 ) -> Task[Model]:
     """Train the whole network on the annotated pixels and on nothing else.
 
@@ -56,12 +59,17 @@ def finetune(
         Names, background first; by default those of ``start_from``, or as many as are annotated.
     look_at
         (image, plane) shown to the user: predicted every two seconds and yielded in ``Progress.planes``.
+    validation
+        Stacks and masks that are never trained on, but predicted every ``validate_every`` steps and at the end.
+    validate_every
+        Steps; 0 means never.
 
     Yields
     ------
     Progress
-        With ``loss``, ``cross-entropy`` and ``dice`` (1 is best). The reply ``True`` stops and keeps what was learned;
-        a `Steer` moves the look and replaces the strokes of planes.
+        With ``loss``, ``cross-entropy`` and ``dice`` (1 is best), and ``validation dice`` when it was measured: of all
+        held-out pixels, averaged over the classes but the background. The reply ``True`` stops and keeps what was
+        learned; a `Steer` moves the look and replaces the strokes of planes.
 
     Returns
     -------
@@ -89,17 +97,21 @@ def finetune(
         raise ValueError(f"there are {len(stacks)} images but {len(labels)} labels; give one per image")
     is_stopped = (yield Progress("reading images", 0, 0)) is True
     check_contrast(stacks)
-    targets = targets_of_masks(stacks, labels) if dense else targets_of_strokes(stacks, labels)
     known = classes or (start_from.classes if start_from else None) or None
+    targets = targets_of_masks(stacks, labels, known) if dense else targets_of_strokes(stacks, labels)
     names = check_classes(targets, known, "masks" if dense else "strokes")
     model = beginning(settings.network, stacks, start_from)
+    check_channels(model, [stack for stack, _ in validation])
 
     learner = _Learner(model, names, stacks, targets, settings)
+    learner.hold_out(validation)
     clock = Clock(settings.steps, settings.minutes)
     next_preview = time.perf_counter() + PREVIEW_EVERY / 2
     while not clock.done:
         values = learner.step(clock.fraction)
         clock.step += 1
+        if validate_every and (clock.step % validate_every == 0 or clock.done):
+            values["validation dice"] = learner.validate()
         planes: tuple[PredictedPlane, ...] = ()
         if look_at and time.perf_counter() >= next_preview:
             planes = (learner.preview(*look_at),)
@@ -149,7 +161,9 @@ class _Learner:
             patches = photometry(look(patches, matrices, size), self.recipe.light, self.generator)  # (N, C, Y, X)
             known = (target.float() + 1) % (IGNORE + 1)  # outside becomes 0, so 0 must mean unknown
             target = (look(known[:, None], matrices, size, "nearest")[:, 0] - 1) % (IGNORE + 1)  # (N, Y, X)
-            cross_entropy, dice_loss = masked_loss(self.network(patches), target, balanced)
+            with precision(self.device):
+                logits = self.network(patches)  # (N, K, Y, X)
+            cross_entropy, dice_loss = masked_loss(logits, target, balanced)
             loss = (cross_entropy + dice_loss) / 2
             self.trainer.step(loss, fraction)
         self.average.update(self.network)
@@ -161,6 +175,28 @@ class _Learner:
         with explained("the tile size"):
             probabilities = predict_plane(self.shown, self.sources[image].plane(plane), PredictSettings().tile)
         return PredictedPlane(image, plane, probabilities.argmax(0).astype(np.uint8))
+
+    def hold_out(self, validation: Sequence[tuple[Stack, np.ndarray | Strokes]]) -> None:
+        """Keep what is predicted and scored, but never trained on."""
+        stacks = [stack for stack, _ in validation]
+        self.held_out = [Source(stack, self.sources[0].normalisation) for stack in stacks]
+        self.truths = targets_of_masks(stacks, [mask for _, mask in validation], self.names)
+        most = max((int(t[t != IGNORE].max(initial=0)) for t in self.truths.values()), default=0)
+        if most >= len(self.names):
+            known = f"there are {len(self.names)} classes: {', '.join(self.names)}"
+            raise ValueError(f"the held-out masks hold {most} but {known}; add a class")
+
+    def validate(self) -> float:
+        """Return Dice of the averaged weights over all held-out pixels, the mean of the classes but the background."""
+        self.shown.load_state_dict(self.average.state)
+        classes = len(self.names)
+        totals = [Counts()] * classes
+        for (image, plane), truth in self.truths.items():
+            found = predict_plane(self.shown, self.held_out[image].plane(plane), PredictSettings().tile).argmax(0)
+            totals = [a + b for a, b in zip(totals, count(found, truth, classes), strict=True)]
+        dice = [c.scores["dice"] for c in totals[1:]]
+        known = [d for d in dice if d is not None]
+        return sum(known) / max(1, len(known))
 
     def take(self, reply: Steer) -> None:
         """Learn from strokes painted meanwhile; a class the model has no name for waits for the next training."""

@@ -46,8 +46,12 @@ def target_of_strokes(values: np.ndarray) -> np.ndarray:
     return np.where(possible, values.astype(np.int64) - 1, IGNORE).astype(np.uint8)
 
 
-def targets_of_masks(stacks: Sequence[Stack], masks: Sequence[np.ndarray | Strokes]) -> Targets:
+def targets_of_masks(
+    stacks: Sequence[Stack], masks: Sequence[np.ndarray | Strokes], names: Sequence[str] | None = None
+) -> Targets:
     """Return what dense masks say: 0 = background, 1..K = classes, 255 = ignore.
+
+    Where the classes' names are known, some of them may be absent.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def targets_of_masks(stacks: Sequence[Stack], masks: Sequence[np.ndarray | Strok
         raise ValueError(
             f"the masks hold {len(classes)} values, so they seem to number objects; write every object as its class"
         )
-    if classes != list(range(len(classes))):
+    if not names and classes != list(range(len(classes))):
         shown = ", ".join(map(str, classes[:8])) + (", …" if len(classes) > 8 else "")
         raise ValueError(
             f"the masks hold the values {shown}; expected 0 for background and 1, 2, … for classes, no gaps"
