@@ -107,6 +107,53 @@ def test_collapsed_features_have_rank_one() -> None:
     assert effective_rank(torch.arange(8.0)[:, None] * torch.ones(4)) == pytest.approx(1, abs=1e-3)
 
 
+def cheapest(n: int, d: int, redundancy: float, *, views_differ: bool) -> float:
+    """Return the least loss that N embeddings can have, found by moving the embeddings themselves (Adam)."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(1 + views_differ, n, d, generator=generator, dtype=torch.float64, requires_grad=True)
+    mean, square, least = torch.zeros_like(z), torch.zeros_like(z), np.inf
+    for step in range(1, 301):
+        loss = sum(barlow_twins(z[0], z[-1], redundancy))
+        least = min(least, loss.item())  # type: ignore[union-attr]
+        (gradient,) = torch.autograd.grad(loss, z)
+        with torch.no_grad():
+            mean.lerp_(gradient, 0.1)
+            square.lerp_(gradient.square(), 0.001)
+            z -= 0.05 * (mean / (1 - 0.9**step)) / ((square / (1 - 0.999**step)).sqrt() + 1e-9)
+    return least
+
+
+@pytest.mark.parametrize("n", [4, 8, 16])
+def test_fewer_patches_than_features_leave_a_loss_that_nothing_can_lower(n: int) -> None:
+    """The correlation has rank N - 1 at most; the paper's 4 and 8 patches of 128 features cost about 22 and 10."""
+    d, redundancy = 128, 5e-3
+    excess = redundancy * (d / (n - 1) - 1)
+    floor, of_equal_views = d * excess / (1 + excess), d * excess
+    assert floor == pytest.approx({4: 22.1, 8: 10.2, 16: 4.65}[n], abs=0.05)
+    assert floor * 0.99 < cheapest(n, d, redundancy, views_differ=True) < floor * 1.05
+    assert of_equal_views * 0.99 < cheapest(n, d, redundancy, views_differ=False) < of_equal_views * 1.05
+
+
+def test_more_patches_than_features_can_have_almost_no_loss() -> None:
+    assert cheapest(24, 16, 5e-3, views_differ=True) < 0.05
+
+
+def test_the_projector_has_the_published_number_of_values() -> None:
+    """255,467 with the encoder's 188,523; three biases of 128 that the next layer would remove are left out."""
+    state = Projector((256,), (128, 128), 128).state_dict()
+    values = sum(v.numel() for name, v in state.items() if not name.endswith("num_batches_tracked"))
+    assert values == 255_467 - 188_523 - 3 * 128
+
+
+def test_the_projector_can_see_the_bottleneck_alone() -> None:
+    torch.manual_seed(0)
+    levels = [torch.randn(8, 2, 16, 16), torch.randn(8, 4, 8, 8)]
+    projector = Projector((4,), (5,), 3)
+    out = projector(levels)
+    levels[0] += 1
+    assert torch.equal(projector(levels), out) and projector.layers[0].in_features == 4
+
+
 def test_the_projector_sees_every_level_of_the_encoder() -> None:
     torch.manual_seed(0)
     projector = Projector((2, 4), (5,), 3)

@@ -106,3 +106,41 @@ def test_half_precision_logits_are_summed_in_single_precision() -> None:
     assert masked_loss(logits.half(), target)[0].item() == pytest.approx(
         masked_loss(logits, target)[0].item(), abs=1e-2
     )
+
+
+# ---- not balanced, as in the paper
+
+
+def test_for_two_classes_the_papers_terms_are_binary_cross_entropy_and_dice_of_the_object() -> None:
+    for seed in range(5):
+        logits, target = batch(seed, classes=2)
+        known = (target != IGNORE).numpy()
+        x, t = logits.double().numpy(), target.numpy()[known].astype(float)
+        p = 1 / (1 + np.exp(x[:, 0] - x[:, 1]))[known]
+        cross_entropy = -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean()
+        dice = (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
+        found = [part.item() for part in masked_loss(logits, target, balanced=False)]
+        assert found == pytest.approx([cross_entropy, 1 - dice], abs=1e-5)
+
+
+def test_unbalanced_every_pixel_weighs_the_same() -> None:
+    logits = torch.tensor([[[[0.0, 0, 0, 3]], [[0.0, 0, 0, 0]]]])  # sure and wrong at the last pixel, else undecided
+    target = torch.tensor([[[0, 0, 0, 1]]])
+    sure = np.log(1 + np.exp(3))
+    assert masked_loss(logits, target, balanced=False)[0].item() == pytest.approx((3 * np.log(2) + sure) / 4, rel=1e-5)
+    assert masked_loss(logits, target, balanced=True)[0].item() == pytest.approx((np.log(2) + sure) / 2, rel=1e-5)
+
+
+def test_unbalanced_dice_is_that_of_all_objects_present_or_not() -> None:
+    logits = torch.zeros(1, 3, 1, 6)
+    target = torch.tensor([[[0, 0, 0, 1, 1, IGNORE]]])
+    dice = [(2 * 2 / 3 + 1) / (5 / 3 + 2 + 1), 1 / (5 / 3 + 1)]  # classes 1 and 2; a third everywhere
+    assert masked_loss(logits, target, balanced=False)[1].item() == pytest.approx(1 - np.mean(dice), rel=1e-5)
+
+
+def test_unbalanced_unlabelled_pixels_get_exactly_no_gradient_either() -> None:
+    logits, target = batch()
+    logits.requires_grad_()
+    (sum(masked_loss(logits, target, balanced=False))).backward()  # type: ignore[union-attr]
+    assert logits.grad is not None
+    assert (logits.grad[(target == IGNORE)[:, None].expand_as(logits)] == 0).all()

@@ -1,3 +1,4 @@
+import copy
 import math
 import time
 
@@ -7,7 +8,7 @@ from torch import nn
 
 from btunet import BtunetError, OutOfMemory
 from btunet.optimise import Average, Clock, Trainer, explained, one_cycle
-from btunet.recipes import Descent
+from btunet.recipes import FINETUNING, PRETRAINING, Descent
 
 ADAMW = Descent(algorithm="adamw", rate=1e-3, weight_decay=1e-4)
 
@@ -83,6 +84,65 @@ def test_a_huge_gradient_is_cut() -> None:
     assert layer.weight.grad is not None and layer.weight.grad.norm().item() == pytest.approx(5, rel=1e-3)
 
 
+DESCENTS = {
+    f"{verb} {name}": r.descent
+    for verb, of in (("pretrain", PRETRAINING), ("finetune", FINETUNING))
+    for name, r in of.items()
+}
+
+
+def in_torch(descent: Descent, layers: nn.Module) -> torch.optim.Optimizer:
+    if descent.algorithm == "sgd":
+        options = {"momentum": descent.momentum, "weight_decay": descent.weight_decay}
+        return torch.optim.SGD(layers.parameters(), lr=descent.rate, **options)
+    if not descent.weight_decay:
+        return torch.optim.Adam(layers.parameters(), lr=descent.rate)  # what the paper used
+    return torch.optim.AdamW(layers.parameters(), lr=descent.rate, weight_decay=descent.weight_decay)
+
+
+@pytest.mark.parametrize("which", [*DESCENTS, "sgd with decay"])
+def test_every_recipe_descends_as_torchs_own_optimiser_does(which: str) -> None:
+    with_decay = Descent(algorithm="sgd", rate=0.1, momentum=0.5, weight_decay=0.1)
+    descent = DESCENTS.get(which, with_decay)
+    torch.manual_seed(0)
+    ours = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    theirs = copy.deepcopy(ours)
+    trainer, optimiser = Trainer(ours, descent), in_torch(descent, theirs)
+    lengths = []
+    for step in range(5):
+        x, scale = torch.randn(16, 4), 10.0**step  # the last gradients are longer than what is allowed
+        trainer.step(ours(x).square().mean() * scale, step / 5)
+        optimiser.zero_grad()
+        (theirs(x).square().mean() * scale).backward()
+        lengths.append(nn.utils.clip_grad_norm_(theirs.parameters(), 5.0).item())
+        constant = descent.schedule == "constant"
+        optimiser.param_groups[0]["lr"] = descent.rate * (1 if constant else one_cycle(step / 5))
+        optimiser.step()
+    assert lengths[0] < 5 < lengths[-1]
+    for found, expected in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(found, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_a_constant_schedule_has_the_same_rate_from_beginning_to_end() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, 1.0)
+    trainer = Trainer(layer, Descent(algorithm="sgd", rate=0.1, momentum=0, schedule="constant"))
+    for step, fraction in enumerate((0, 0.05, 0.5, 0.999, 1), 1):
+        trainer.step(layer(torch.ones(1, 1)).sum(), fraction)
+        assert layer.weight.item() == pytest.approx(1 - 0.1 * step, abs=1e-6)
+
+
+def test_a_rate_that_was_asked_for_is_taken_instead_of_the_recipes() -> None:
+    moved = []
+    for rate in (0.0, 0.5):
+        layer = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(layer.weight)
+        descent = Descent(algorithm="sgd", rate=0.1, schedule="constant")
+        Trainer(layer, descent, rate).step(layer(torch.ones(1, 1)).sum(), 0.5)
+        moved.append(-layer.weight.item())
+    assert moved == pytest.approx([0.1, 0.5])
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_stops_the_training_and_changes_nothing(value: float) -> None:
     layer = nn.Linear(1, 1)
@@ -105,6 +165,16 @@ def test_the_average_equals_its_recursion() -> None:
         expected = decay * expected + (1 - decay) * step
         assert average.state["weight"].item() == pytest.approx(expected, rel=1e-5)
         assert average.state["num_batches_tracked"].item() == step
+
+
+def test_an_average_without_memory_is_the_last_weights_bit_for_bit() -> None:
+    layer = nn.BatchNorm1d(3)
+    average = Average(layer, longest=0)
+    for step in range(1, 6):
+        with torch.no_grad():
+            layer.weight.copy_(torch.rand(3) / step)
+        average.update(layer)
+        assert all(torch.equal(average.state[key], value) for key, value in layer.state_dict().items())
 
 
 def test_the_average_of_what_does_not_change_is_itself_and_shares_no_memory() -> None:

@@ -135,3 +135,40 @@ def test_a_dense_mask_does_not_fill_the_memory(rng: np.random.Generator) -> None
     assert len(pixels) < 2 * REMEMBERED
     rows = {made.draw(rng)[2] for _ in range(300)}
     assert min(rows) < 50 and max(rows) > 950
+
+
+# ---- drawn as they are, as in the paper
+
+
+def test_unbalanced_planes_are_drawn_evenly_and_pixels_as_they_are(rng: np.random.Generator) -> None:
+    few = np.full((50, 60), IGNORE, np.uint8)
+    few[3, :4] = 1
+    many = np.full((50, 60), IGNORE, np.uint8)
+    many.flat[:1000] = 0
+    many.flat[2000:2250] = 1
+    made = annotations((0, 0, many), (1, 7, few))
+    drawn = [made.draw(rng, balanced=False) for _ in range(2000)]
+    planes = Counter(place[:2] for place in drawn)
+    assert 900 < planes[0, 0] < 1100 and planes[0, 0] + planes[1, 7] == 2000
+    classes = Counter(int(many[y, x]) for image, _, y, x in drawn if image == 0)
+    assert set(classes) == {0, 1}
+    assert classes[1] / planes[0, 0] == pytest.approx(0.2, abs=0.05)
+    assert {(y, x) for image, _, y, x in drawn if image == 1} == {(3, 0), (3, 1), (3, 2), (3, 3)}
+
+
+def test_unbalanced_the_frequencies_of_a_dense_mask_are_those_of_all_its_pixels(rng: np.random.Generator) -> None:
+    target = np.zeros((1000, 700), np.uint8)
+    target[:100] = 1  # of either class more pixels than are kept
+    target[0, :70] = 2
+    made = annotations((0, 0, target))
+    drawn = Counter(int(target[y, x]) for _, _, y, x in (made.draw(rng, balanced=False) for _ in range(3000)))
+    assert drawn[1] / 3000 == pytest.approx(0.1, abs=0.02) and drawn[2] < 10
+
+
+def test_unbalanced_a_plane_that_was_put_again_is_drawn_as_it_is_now(rng: np.random.Generator) -> None:
+    made = annotations((0, 0, rare()))
+    now = np.full((50, 60), 1, np.uint8)
+    now[:10] = 0
+    made.put(0, 0, now)
+    drawn = Counter(int(now[y, x]) for _, _, y, x in (made.draw(rng, balanced=False) for _ in range(1000)))
+    assert set(drawn) == {0, 1} and drawn[0] / 1000 == pytest.approx(0.2, abs=0.05)
