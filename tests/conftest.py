@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,26 @@ def discs() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
         return image, mask
 
     return make
+
+
+@pytest.fixture(scope="session")
+def zoo() -> Iterator[None]:
+    """Make sure that segmentation-models-pytorch can be imported, also beside a torchvision without its operators.
+
+    Where torch is built for the processor only, torchvision's compiled operators may not load; no encoder uses them.
+    """
+    if find_spec("segmentation_models_pytorch") is None:
+        pytest.skip("needs the extra zoo")
+    import torch
+
+    operators = torch.library.Library("torchvision", "FRAGMENT")  # gone when this variable is
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        for name in ("nms", "qnms"):
+            operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    yield
+    del operators
 
 
 @pytest.fixture

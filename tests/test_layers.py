@@ -27,7 +27,7 @@ LAYERS = (
         "losses",
         "metrics",
     },
-    {"model", "optimise", "process", "tiles"},
+    {"model", "optimise", "process", "tiles", "transfer"},
     {"pretraining", "finetuning", "prediction", "evaluation"},
     {"study"},
     {"cli", "__init__", "__main__"},

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from .task import Steer as Steer
     from .task import Task as Task
     from .task import run as run
+    from .transfer import ZOO_ENCODERS as ZOO_ENCODERS
+    from .transfer import imagenet_encoder as imagenet_encoder
+    from .transfer import import_encoder as import_encoder
+    from .transfer import zoo_available as zoo_available
     from .writing import write as write
     from .writing import write_probabilities as write_probabilities
 
@@ -54,6 +58,7 @@ _HOME = {
     "reading": ["find", "pair", "read"],
     "settings": ["FinetuneSettings", "PredictSettings", "PretrainSettings"],
     "task": ["PredictedPlane", "Progress", "Reply", "Steer", "Task", "run"],
+    "transfer": ["ZOO_ENCODERS", "imagenet_encoder", "import_encoder", "zoo_available"],
     "writing": ["write", "write_probabilities"],
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

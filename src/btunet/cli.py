@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -68,7 +68,11 @@ else:
 
 @app.command
 def pretrain(
-    *images: Path, out: Path, start_from: Path | None = None, settings: Annotated[PretrainFlags | None, Flat] = None
+    *images: Path,
+    out: Path,
+    start_from: Path | None = None,
+    encoder_weights: str | None = None,
+    settings: Annotated[PretrainFlags | None, Flat] = None,
 ) -> int:
     """Pre-train an encoder on images without labels (Barlow Twins).
 
@@ -80,11 +84,13 @@ def pretrain(
         File to write the encoder to (.safetensors).
     start_from
         Model whose encoder is trained further.
+    encoder_weights
+        Weights the encoder of an smp: network starts from instead: a file, or "imagenet" to download them.
     """
     from .pretraining import pretrain as task
 
     stacks = [read(path) for path in find(images)]
-    start = Model.load(start_from) if start_from else None
+    start = _start(start_from, encoder_weights, settings or PretrainSettings(), stacks)
     return _train(task(stacks, settings, start_from=start), out)
 
 
@@ -96,6 +102,7 @@ def finetune(
     out: Path,
     dense: bool = False,
     start_from: Path | None = None,
+    encoder_weights: str | None = None,
     settings: Annotated[FinetuneFlags | None, Flat] = None,
 ) -> int:
     """Train a model from strokes or masks.
@@ -112,6 +119,8 @@ def finetune(
         Labels are masks: 0 = background, 1.. = classes, 255 = ignore.
     start_from
         Pre-trained encoder, or model to train further.
+    encoder_weights
+        Weights the encoder of an smp: network starts from instead: a file, or "imagenet" to download them.
     """
     from .finetuning import finetune as task
 
@@ -121,7 +130,7 @@ def finetune(
         _say(f"{len(image_files) - len(pairs)} of {len(image_files)} images have no label and are not used")
     stacks = [read(image) for image, _ in pairs]
     drawn = [_label(read(label)) for _, label in pairs]
-    start = Model.load(start_from) if start_from else None
+    start = _start(start_from, encoder_weights, settings or FinetuneSettings(), stacks)
     return _train(task(stacks, drawn, settings, dense=dense, start_from=start), out)
 
 
@@ -129,6 +138,26 @@ def _label(stack: Stack) -> Any:
     if stack.channels != 1:
         raise ValueError(f"{stack.name} has {stack.channels} channels; labels are gray images whose values are classes")
     return stack.data[...]
+
+
+def _start(
+    model: Path | None, weights: str | None, settings: PretrainSettings | FinetuneSettings, stacks: list[Stack]
+) -> Model | None:
+    """Return the model to start from, if there is one."""
+    if model and weights:
+        raise ValueError("--start-from and --encoder-weights both say what to start from; leave one of them out")
+    if not weights or not stacks:  # the task says that there is no image
+        return Model.load(model) if model else None
+    from .transfer import imagenet_encoder
+
+    encoder = imagenet_encoder(settings.network, stacks[0].channels, weights)
+    _say(_origin(encoder.history[0]))
+    return encoder
+
+
+def _origin(record: Mapping[str, Any]) -> str:
+    """Say where the weights of an encoder are from."""
+    return f"encoder: {record['matched']} tensors of {record['file']} (sha256 {record['sha256'][:12]}…)"
 
 
 def _train(task: Task[Model], out: Path) -> int:
@@ -268,6 +297,9 @@ def info(file: Path, *, as_json: Annotated[bool, Parameter("--json")] = False) -
         return 0
     model = Model.load(file)
     print(json.dumps(model.as_dict(), indent=1) if as_json else model.describe())
+    for record in model.history:
+        if record.get("verb") == "import" and not as_json:
+            print(_origin(record))
     return 0
 
 
