@@ -27,6 +27,25 @@ def test_a_gpu_is_taken_when_there_is_one(monkeypatch: pytest.MonkeyPatch, avail
     assert device.pick_device().type == ("cuda" if available else "cpu")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "kind"), [(None, torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+)
+def test_networks_compute_in_the_precision_asked_for_and_single_by_default(
+    monkeypatch: pytest.MonkeyPatch, wanted: str | None, kind: torch.dtype
+) -> None:
+    monkeypatch.delenv("BTUNET_PRECISION", raising=False)
+    if wanted:
+        monkeypatch.setenv("BTUNET_PRECISION", wanted)
+    with device.precision(torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == kind
+
+
+def test_a_precision_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BTUNET_PRECISION", "half")
+    with pytest.raises(ValueError, match="BTUNET_PRECISION is 'half'; choose float32 or bfloat16"):
+        device.precision(torch.device("cpu"))
+
+
 def test_threads_are_those_asked_for_or_all_but_one() -> None:
     before = torch.get_num_threads()
     try:

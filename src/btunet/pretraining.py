@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .barlow import Projector, barlow_twins, effective_rank
-from .device import pick_device
+from .device import pick_device, precision
 from .images import Stack, as_stack, check_contrast
 from .model import Model, beginning
 from .optimise import Clock, Trainer, explained, seeded
@@ -89,7 +89,8 @@ def pretrain(
             region = round(settings.patch_size * recipe.region)
             patches = torch.from_numpy(random_patches(sources, settings.batch, region, rng)).to(device)
             views = twin_views(patches, settings.patch_size, recipe.crop, recipe.light, generator)
-            features = encoder(torch.cat(views))  # one pass: batch statistics over both views
+            with precision(device):
+                features = encoder(torch.cat(views))  # one pass: batch statistics over both views
             z_a, z_b = projector(features).chunk(2)  # (N, D) each
             on_diagonal, off_diagonal = barlow_twins(z_a, z_b, recipe.redundancy or 1 / dimensions)
             loss = on_diagonal + off_diagonal

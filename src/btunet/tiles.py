@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .device import precision
 from .networks import Network
 
 
@@ -38,7 +39,8 @@ def predict_plane(network: Network, plane: np.ndarray, tile: int) -> np.ndarray:
     @torch.inference_mode()
     def probabilities(window: np.ndarray) -> np.ndarray:
         images = torch.from_numpy(np.ascontiguousarray(window))[None].to(device)  # (1, C, y, x)
-        logits: Tensor = network(images)
+        with precision(device):
+            logits: Tensor = network(images)
         return logits[0].float().softmax(0).cpu().numpy()  # (K, y, x)
 
     stride = network.stride  # every window starts on a multiple of it, or its pooling would see other pairs of pixels
