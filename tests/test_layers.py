@@ -17,6 +17,7 @@ LAYERS = (
         "layouts",
         "values",
         "datasets",
+        "annotator",
         "writing",
         "normalise",
         "networks",
@@ -29,7 +30,7 @@ LAYERS = (
     },
     {"model", "optimise", "process", "tiles", "transfer"},
     {"pretraining", "finetuning", "prediction", "evaluation"},
-    {"study"},
+    {"studies"},
     {"cli", "__init__", "__main__"},
 )
 TASKS = LAYERS[3]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .settings import FinetuneSettings as FinetuneSettings
     from .settings import PredictSettings as PredictSettings
     from .settings import PretrainSettings as PretrainSettings
+    from .settings import StudySettings as StudySettings
+    from .studies import study as study
     from .task import PredictedPlane as PredictedPlane
     from .task import Progress as Progress
     from .task import Reply as Reply
@@ -56,7 +58,8 @@ _HOME = {
     "pretraining": ["pretrain"],
     "process": ["in_child"],
     "reading": ["find", "pair", "read"],
-    "settings": ["FinetuneSettings", "PredictSettings", "PretrainSettings"],
+    "settings": ["FinetuneSettings", "PredictSettings", "PretrainSettings", "StudySettings"],
+    "studies": ["study"],
     "task": ["PredictedPlane", "Progress", "Reply", "Steer", "Task", "run"],
     "transfer": ["ZOO_ENCODERS", "imagenet_encoder", "import_encoder", "zoo_available"],
     "writing": ["write", "write_probabilities"],

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -20,8 +20,8 @@ from .device import mind_the_machine
 from .errors import BtunetError
 from .images import Stack
 from .model import Model
-from .reading import find, pair, read
-from .settings import FinetuneSettings, PredictSettings, PretrainSettings, Settings
+from .reading import find, pair, read, stem
+from .settings import FinetuneSettings, PredictSettings, PretrainSettings, Settings, StudySettings
 from .task import Progress, Task, run
 
 logger = logging.getLogger(__name__)
@@ -31,16 +31,16 @@ app = App(
     version=lambda: version("napari-btunet"),
     version_flags=["--version"],
 )
-Many = Parameter(consume_multiple=True)
+Many = Parameter(consume_multiple=True, negative=())
 Flat = Parameter(name="*")
 INTERRUPTED, MISTAKE = 130, 2
 
 
 def flags(settings: type[Settings]) -> type:
     """Return a settings class whose fields carry their help texts and choices in the form cyclopts reads."""
+    types = get_type_hints(settings)
     hints = [
-        (f.name, Annotated[_flag_type(f), Parameter(help=f.metadata["help"])], _same(f))
-        for f in dataclasses.fields(settings)
+        (f.name, Annotated[_flag_type(f, types[f.name]), _flag(f)], _same(f)) for f in dataclasses.fields(settings)
     ]
     here = {"__module__": __name__}  # or cyclopts takes it for a builtin
     return dataclasses.make_dataclass(
@@ -48,10 +48,14 @@ def flags(settings: type[Settings]) -> type:
     )
 
 
-def _flag_type(f: dataclasses.Field[Any]) -> Any:
+def _flag_type(f: dataclasses.Field[Any], otherwise: Any) -> Any:
     """Return the type of a flag: its choices if there are any."""
     closed = f.metadata["choices"] and not f.metadata["prefix"]
-    return Literal[f.metadata["choices"]] if closed else type(f.default)
+    return Literal[f.metadata["choices"]] if closed else otherwise
+
+
+def _flag(f: dataclasses.Field[Any]) -> Parameter:
+    return Parameter(help=f.metadata["help"], consume_multiple=isinstance(f.default, tuple), negative=())
 
 
 def _same(f: dataclasses.Field[Any]) -> Any:
@@ -62,8 +66,10 @@ if TYPE_CHECKING:
     from .settings import FinetuneSettings as FinetuneFlags
     from .settings import PredictSettings as PredictFlags
     from .settings import PretrainSettings as PretrainFlags
+    from .settings import StudySettings as StudyFlags
 else:
     PretrainFlags, FinetuneFlags, PredictFlags = map(flags, (PretrainSettings, FinetuneSettings, PredictSettings))
+    StudyFlags = flags(StudySettings)
 
 
 @app.command
@@ -210,7 +216,8 @@ def predict(
     _check_folder(out)
     loaded, files = Model.load(model), find(images)
     suffix = {"tiff": ".tif", "png": ".png", "zarr": ".zarr"}[format]
-    twins = {path.stem for path in files if [p.stem for p in files].count(path.stem) > 1}
+    names = [stem(path) for path in files]
+    twins = {name for name in names if names.count(name) > 1}
     if twins:
         raise ValueError(f"several images are called {sorted(twins)[0]}; predict them into different folders")
     with _Console(len(files)) as console:
@@ -218,7 +225,7 @@ def predict(
             if console.interrupted:
                 return INTERRUPTED
             stack = read(path)
-            target = out / f"{path.stem}{suffix}"
+            target = out / f"{stem(path)}{suffix}"
             if probabilities:
                 found = run(predict_probabilities(loaded, [stack], settings), console.show)[0]
                 channel_axis = len(stack.stack_shape)
@@ -229,7 +236,7 @@ def predict(
             if console.interrupted:
                 return INTERRUPTED  # a half-predicted stack must not look like a whole one
             if probabilities:
-                print(write_probabilities(out / f"{path.stem}_probabilities{kind}", found, stack))
+                print(write_probabilities(out / f"{stem(path)}_probabilities{kind}", found, stack))
             for written in write(target, masks[0], stack):
                 print(written)
             console.files += 1
@@ -253,9 +260,9 @@ def evaluate(predictions: Path, truth: Path, *, json_file: Annotated[Path | None
 
     made, true = ([*find([path])] for path in (predictions, truth))
     if len(made) == len(true) == 1:
-        report = score({made[0].stem: read(made[0])}, {made[0].stem: read(true[0])})
+        report = score({stem(made[0]): read(made[0])}, {stem(made[0]): read(true[0])})
     else:
-        report = score({p.stem: read(p) for p in made}, {p.stem: read(p) for p in true})
+        report = score({stem(p): read(p) for p in made}, {stem(p): read(p) for p in true})
         if len(true) > len(made):
             _say(f"{len(true) - len(made)} of {len(true)} true masks have no prediction and are left out")
     print(_table(report))
@@ -279,6 +286,55 @@ def _table(report: dict[str, Any]) -> str:
     mean_iou = "-" if report["mean_iou"] is None else f"{report['mean_iou']:.4f}"
     lines.append(f"mean IoU with background {mean_iou} over {report['planes']} planes")
     return "\n".join(lines)
+
+
+@app.command
+def study(
+    *,
+    images: Path,
+    masks: Path | None = None,
+    out: Path,
+    split: Path | None = None,
+    test_images: Path | None = None,
+    test_masks: Path | None = None,
+    unlabelled: Annotated[list[Path] | None, Many] = None,
+    instances: bool = False,
+    settings: Annotated[StudyFlags | None, Flat] = None,
+) -> int:
+    """Compare initialisations, networks and amounts of labels on images with masks; goes on where it stopped.
+
+    Parameters
+    ----------
+    images
+        Folder or file; with the masks in it if they are not given.
+    masks
+        Folder or file of the masks.
+    out
+        Folder for the results: summary.md, runs.csv, curves.
+    split
+        JSON file with the lists train and test; by default split.json beside the images, else 30 % are drawn to test.
+    test_images, test_masks
+        Images to test on, instead of a split.
+    unlabelled
+        Further images that pre-training sees.
+    instances
+        Masks number objects.
+    """
+    from .datasets import find_pairs
+    from .studies import find_split, split_set
+    from .studies import study as task
+
+    found = find_pairs(images, masks, instances=instances)
+    _say(found.describe())
+    test = find_pairs(test_images, test_masks, instances=instances) if test_images else None
+    train, tested, how = split_set(found, split or find_split(images), test)
+    _say(f"{len(train)} to train on, {len(tested)} to test ({how})")
+    _check_folder(out)
+    more = [read(path) for path in find(unlabelled)] if unlabelled else []
+    with _Console() as console:
+        summary = run(task(train, tested, out, settings, unlabelled=more), console.show)
+    print(summary)
+    return INTERRUPTED if console.interrupted else 0
 
 
 @app.command

@@ -106,6 +106,31 @@ class FinetuneSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudySettings(Settings):
+    """Comparison of initialisations, networks and amounts of labels."""
+
+    networks: tuple[str, ...] = param(("unet",), "networks to compare, as in pretrain")
+    initialisations: tuple[str, ...] = param(
+        ("random", "barlow"),
+        "starts to compare: random, barlow (Barlow Twins on the training images), a model file, imagenet (for "
+        f"{ZOO} networks), or a chain such as imagenet+barlow; differences are taken from the first",
+    )
+    budgets: tuple[str, ...] = param(
+        ("2", "5", "20", "all"),
+        "labels to train with: planes (5), a share of them (10%), all, or strokes (3x5 = 5 per "
+        "class on each of 3 planes)",
+    )
+    seeds: int = param(3, "repetitions, each with its own choice of planes and random numbers", min=1, max=1000)
+    steps: int = param(200, "gradient steps of every fine-tuning, whatever the budget", min=1)
+    pretrain_steps: int = param(300, "gradient steps of every pre-training", min=1)
+    rates: tuple[float, ...] = param(
+        (),
+        "learning rates to try for the first start of every network; the one with the best validation is used for all",
+    )
+    recipe: str = _recipe()
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictSettings(Settings):
     """Prediction in overlapping tiles."""
 
