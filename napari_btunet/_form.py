@@ -10,6 +10,7 @@ from magicgui.widgets import Container, create_widget
 
 from btunet.settings import Settings
 
+SMALL = 1e-4  # step of a number that may be 0
 S = TypeVar("S", bound=Settings)
 
 
@@ -50,5 +51,5 @@ def _row(f: Field[Any]) -> Any:
         options |= {key: limits[key] for key in ("min", "max") if limits[key] is not None}
         options.setdefault("max", 2**31 - 1)
         if isinstance(f.default, float):
-            options["step"] = limits["min"]
+            options["step"] = limits["min"] or SMALL
     return create_widget(value=f.default, name=f.name, label=f.name.replace("_", " "), options=options)

@@ -31,6 +31,7 @@ from btunet.settings import FinetuneSettings, PretrainSettings, Settings
 from ._classes import ClassList
 from ._curve import Curve
 from ._form import SettingsForm
+from ._network import NetworkChoice
 from ._session import Session, session_of
 
 MASKS = "TIFF with the image's axes (*.tif);;PNG, one per plane (*.png);;Zarr (*.zarr)"
@@ -46,6 +47,7 @@ class Panel(QWidget):
         self._losses: list[float] = []
         self._steps: list[int] = []
         self._job: Any = None  # the one that is shown
+        self._encoder: btunet.Model | None = None  # the one whose network is shown
         self._build()
         self._connect()
         self._on_changed()
@@ -82,14 +84,13 @@ class Panel(QWidget):
 
     def _build_pretrain(self, rows: QVBoxLayout) -> None:
         rows.addWidget(_heading("1  Learn without labels"))
-        self.network_combo = _named(QComboBox(), "network_combo", "the network to train")
-        choices = PretrainSettings.__dataclass_fields__["network"].metadata["choices"]
-        self.network_combo.addItems(list(choices))
+        self.network_choice = NetworkChoice()
         self.minutes_spin = _minutes(PretrainSettings, "minutes_spin")
         self.pretrain_button = _named(QPushButton("Pre-train"), "pretrain_button", "painting goes on meanwhile")
         row = QHBoxLayout()
-        for widget in (self.network_combo, self.minutes_spin, self.pretrain_button):
+        for widget in (self.minutes_spin, self.pretrain_button):
             row.addWidget(widget)
+        rows.addWidget(self.network_choice)
         rows.addLayout(row)
 
     def _build_paint(self, rows: QVBoxLayout) -> None:
@@ -135,7 +136,7 @@ class Panel(QWidget):
     def _build_more(self, rows: QVBoxLayout) -> None:
         self.more = QCollapsible("More")
         self.pretrain_form = SettingsForm(PretrainSettings, leave_out=("network", "minutes"))
-        self.finetune_form = SettingsForm(FinetuneSettings, leave_out=("minutes",))
+        self.finetune_form = SettingsForm(FinetuneSettings, leave_out=("network", "minutes"))
         for title, form in (("Pre-training", self.pretrain_form), ("Fine-tuning", self.finetune_form)):
             self.more.addWidget(_heading(title))
             self.more.addWidget(form.container.native)
@@ -152,6 +153,7 @@ class Panel(QWidget):
         self.class_list.chosen.connect(self.session.choose_class)
         self.class_list.renamed.connect(self.session.rename_class)
         self.add_class_button.clicked.connect(self.session.add_class)
+        self.network_choice.weights_wanted.connect(self._on_weights_wanted)
         self.pretrain_button.clicked.connect(self._on_pretrain)
         self.finetune_button.clicked.connect(self._on_finetune)
         self.stop_button.clicked.connect(self.session.stop)
@@ -183,6 +185,10 @@ class Panel(QWidget):
         self.predict_button.setEnabled(not doing and session.model is not None and subject is not None)
         self.export_button.setEnabled(not doing and session.model is not None and subject is not None)
         self.save_button.setEnabled(bool(session.model or session.encoder))
+        self.network_choice.weights_button.setEnabled(not doing and subject is not None)
+        if session.encoder is not None and session.encoder is not self._encoder:
+            self.network_choice.set_value(session.encoder.network)
+        self._encoder = session.encoder
         self.stop_button.setEnabled(bool(doing) and not stopping)
         if session.job is not self._job:
             self._on_other_job()
@@ -247,11 +253,15 @@ class Panel(QWidget):
         self.session.also = [self.session.images[row] for row in checked]
 
     def _on_pretrain(self) -> None:
-        network, minutes = self.network_combo.currentText(), self.minutes_spin.value()
+        network, minutes = self.network_choice.value(), self.minutes_spin.value()
         self.session.pretrain(self.pretrain_form.value(network=network, minutes=minutes))
 
     def _on_finetune(self) -> None:
-        self.session.finetune(self.finetune_form.value(minutes=self.finetune_minutes_spin.value()))
+        network, minutes = self.network_choice.value(), self.finetune_minutes_spin.value()
+        self.session.finetune(self.finetune_form.value(network=network, minutes=minutes))
+
+    def _on_weights_wanted(self, weights: str) -> None:
+        self.session.import_encoder(self.network_choice.value(), weights)
 
     def _on_export(self) -> None:
         path, kind = QFileDialog.getSaveFileName(self, "Export masks", str(self._beside("_masks.tif")), MASKS)

@@ -55,7 +55,7 @@ class Session(Workspace):
 
     @property
     def doing(self) -> str:
-        """What runs: "pretrain", "finetune", "predict", "export" or nothing."""
+        """What runs: "import", "pretrain", "finetune", "predict", "export" or nothing."""
         return self.job.title if self.job is not None else ""
 
     @property
@@ -72,7 +72,7 @@ class Session(Workspace):
             return
         images = [self.image, *(image for image in self.also if image is not self.image)]
         stacks = [_layers.stack_of(image) for image in images]
-        encoder = self._encoder_for(stacks[0])
+        encoder = self._encoder_for(stacks[0], settings.network)
         self._begin("pretrain", images, btunet.in_child("pretrain", stacks, settings, start_from=encoder))
 
     def finetune(self, settings: btunet.FinetuneSettings) -> None:
@@ -97,16 +97,26 @@ class Session(Workspace):
             stacks,
             strokes,
             settings,
-            start_from=self._encoder_for(stacks[0]),
+            start_from=self._encoder_for(stacks[0], settings.network),
             classes=tuple(self.classes),
             look_at=(0, self.subjects[images[0]].plane(self.viewer)),
         )
         self.subjects[images[0]].expect(self.viewer, len(self.classes))
         self._begin("finetune", images, task)
 
-    def _encoder_for(self, stack: btunet.Stack) -> btunet.Model | None:
-        """Return the encoder if it was trained on images with as many channels."""
-        return self.encoder if self.encoder is not None and self.encoder.channels == stack.channels else None
+    def _encoder_for(self, stack: btunet.Stack, network: str) -> btunet.Model | None:
+        """Return the encoder if it is of this network and was trained on images with as many channels."""
+        encoder = self.encoder
+        fits = encoder is not None and encoder.channels == stack.channels and encoder.network == network
+        return encoder if fits else None
+
+    def import_encoder(self, network: str, weights: str) -> None:
+        """Make an encoder of weights learned elsewhere: a file, or "imagenet", which downloads them."""
+        if self.image is None:
+            self.said.emit(NO_IMAGE, True)
+            return
+        channels = _layers.stack_of(self.image).channels
+        self._begin("import", [self.image], btunet.in_child("import_encoder", network, channels, weights))
 
     def predict(self) -> None:
         """Predict the chosen image with the present model, the visible plane first."""
@@ -260,7 +270,10 @@ class Session(Workspace):
 
     def _take(self, kind: str, result: Any) -> None:
         """Keep the result of a job, and say so."""
-        if kind == "pretrain":
+        if kind == "import":
+            self.encoder = result
+            self.said.emit(f"Ready: {result.describe()}. Pre-training and fine-tuning will start from it.", False)
+        elif kind == "pretrain":
             self.encoder = result
             self.said.emit(f"Pre-trained: {result.describe()}. Fine-tuning will start from it.", False)
         elif kind == "finetune":

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 NETWORKS = {
-    "unet": "U-Net with normalised pixels: fast, and the best we measured on most images; 1.8 million parameters",
-    "separable-unet": "BT-Unet's own U-Net: the smallest; 0.35 million parameters",
-    "residual-unet": "the same with plain convolutions: trains faster than separable ones; 2.1 million parameters",
-    "attention-unet": "gates on the skip connections, for small objects in cluttered images; 2.4 million parameters",
-    "inception-unet": "several kernel sizes side by side, for objects of very different sizes; 4.0 million parameters",
-    "rca-iunet": "inception blocks with attention, for blurred borders; slow; 2.9 million parameters",
+    "unet": "fast, good on most images, and blind to what else is in a batch; 1.8 million parameters",
+    "separable-unet": "BT-Unet's own U-Net, the smallest model; 0.35 million parameters",
+    "residual-unet": "BT-Unet's U-Net with plain convolutions; 2.1 million parameters",
+    "attention-unet": "gates on the skip connections, made for small objects among others; 2.4 million parameters",
+    "inception-unet": "kernels of several sizes, made for objects of several sizes; slow; 4.0 million parameters",
+    "rca-iunet": "inception blocks and attention, made for blurred borders; slow; 2.9 million parameters",
 }
 """Every network, with what it is good for."""
 
