@@ -70,5 +70,5 @@ class AttentionUNet(Network):
             Decoder(widths, block),
             nn.Conv2d(widths[0], classes, 1),
             widths=widths,
-            reach=reach(len(widths), down=2, up=5),  # the gate looks two pixels of its coarser map away
+            reach=reach(len(widths), down=2, up=4),  # the gate looks one pixel of its coarser map away
         )

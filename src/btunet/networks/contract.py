@@ -55,7 +55,7 @@ class Network(nn.Module):
 
 
 def reach(levels: int, down: int, up: int) -> int:
-    """Return half the receptive field, pixels, of a network that halves the image between levels.
+    """Return how far, in pixels, one output pixel sees through a network that halves the image between levels.
 
     Parameters
     ----------
@@ -64,6 +64,5 @@ def reach(levels: int, down: int, up: int) -> int:
     down, up
         How far one level of the encoder and of the decoder looks, in its own pixels.
     """
-    encoder = sum(down << i for i in range(levels))
-    decoder = sum((up + 1) << i for i in range(levels - 1))  # the nearest neighbour above adds up to one pixel
-    return encoder + decoder + (1 << (levels - 1))
+    coarsest = 2 ** (levels - 1)  # pixels that share one of the bottleneck's, so one may see all others
+    return down * (2 * coarsest - 1) + up * (coarsest - 1) + coarsest - 1

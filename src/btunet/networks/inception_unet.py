@@ -105,5 +105,5 @@ class InceptionUNet(Network):
             Decoder(widths),
             nn.Conv2d(widths[0], classes, 1),
             widths=widths,
-            reach=reach(len(widths), down=3, up=3),  # of its convolutions; its spectral pools see the whole tile
+            reach=reach(len(widths), down=2, up=2),  # of its convolutions; its spectral pools see the whole tile
         )

@@ -132,5 +132,5 @@ class RCAIUNet(Network):
             Decoder(channels, widths),
             nn.Conv2d(widths[0], classes, 1),
             widths=widths,
-            reach=reach(len(widths), down=5, up=8),  # of its convolutions; its spectral pools see the whole tile
+            reach=reach(len(widths), down=3, up=5),  # of its convolutions; its spectral pools see the whole tile
         )
