@@ -64,5 +64,5 @@ def reach(levels: int, down: int, up: int) -> int:
     down, up
         How far one level of the encoder and of the decoder looks, in its own pixels.
     """
-    coarsest = 2 ** (levels - 1)  # pixels that share one of the bottleneck's, so one may see all others
+    coarsest: int = 2 ** (levels - 1)  # pixels that share one of the bottleneck's, so one may see all others
     return down * (2 * coarsest - 1) + up * (coarsest - 1) + coarsest - 1
