@@ -28,7 +28,7 @@ LAYERS = (
         "losses",
         "metrics",
     },
-    {"model", "optimise", "process", "tiles", "transfer"},
+    {"model", "checkpoint", "optimise", "process", "tiles", "transfer"},
     {"pretraining", "finetuning", "prediction", "evaluation"},
     {"studies"},
     {"cli", "__init__", "__main__"},

@@ -78,9 +78,12 @@ def pretrain(
     out: Path,
     start_from: Path | None = None,
     encoder_weights: str | None = None,
+    resume: bool = False,
     settings: Annotated[PretrainFlags | None, Flat] = None,
 ) -> int:
     """Pre-train an encoder on images without labels (Barlow Twins).
+
+    What is needed to go on after an interruption is kept beside the encoder, once a minute: ENCODER.checkpoint.
 
     Parameters
     ----------
@@ -92,12 +95,23 @@ def pretrain(
         Model whose encoder is trained further.
     encoder_weights
         Weights the encoder of an smp: network starts from instead: a file, or "imagenet" to download them.
+    resume
+        Go on where the same command was interrupted; where there is nothing to go on from, start.
     """
     from .pretraining import pretrain as task
 
     stacks = [read(path) for path in find(images)]
     start = _start(start_from, encoder_weights, settings or PretrainSettings(), stacks)
-    return _train(task(stacks, settings, start_from=start), out)
+    checkpoint = out.with_suffix(".checkpoint")
+    work = task(stacks, settings, start_from=start, checkpoint=checkpoint, resume=resume)
+    if checkpoint.exists():
+        _say(f"going on from {checkpoint}" if resume else f"starting anew; --resume would go on from {checkpoint}")
+    status = _train(work, out)
+    if status == 0:
+        checkpoint.unlink(missing_ok=True)
+    else:
+        _say("the same command with --resume goes on from here")
+    return status
 
 
 @app.command
@@ -360,7 +374,10 @@ def info(file: Path, *, as_json: Annotated[bool, Parameter("--json")] = False) -
 
 
 class _Console:
-    """Shows progress on stderr; the first Ctrl-C asks the task to stop and keep what there is, the second ends it."""
+    """Shows progress on stderr; the first Ctrl-C asks the task to stop and keep what there is, the second ends it.
+
+    SIGTERM, by which clusters announce that time is up, is like the first, however often it comes.
+    """
 
     def __init__(self, files: int = 0) -> None:
         self.interrupted = False
@@ -371,19 +388,21 @@ class _Console:
         self._terminal = sys.stderr.isatty()
 
     def __enter__(self) -> _Console:
-        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        self._before = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
         if self._terminal:
             sys.stderr.write("\n")
 
-    def _interrupt(self, *_: object) -> None:
-        if self.interrupted:
+    def _interrupt(self, number: int, _: object) -> None:
+        if self.interrupted and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if not self.interrupted:
+            _say("stopping; what was learned is kept (press Ctrl-C again to drop it)")
         self.interrupted = True
-        _say("stopping; what was learned is kept (press Ctrl-C again to drop it)")
 
     def show(self, progress: Progress) -> bool:
         """Draw a line at most ten times a second on a terminal, once in five seconds elsewhere."""

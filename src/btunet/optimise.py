@@ -42,6 +42,11 @@ class Clock:
         self._seconds = minutes * 60
         self._start = time.perf_counter()
 
+    def resume(self, step: int, seconds: float) -> None:
+        """Count on from where an earlier training was."""
+        self.step = step
+        self._start = time.perf_counter() - seconds
+
     @property
     def seconds(self) -> float:
         """Time since the start."""
@@ -85,6 +90,11 @@ class Trainer:
         self._rate = rate or descent.rate
         self._means, self._squares = ([torch.zeros_like(p) for p in self._parameters] for _ in range(2))
         self._steps = [torch.zeros(()) for _ in self._parameters]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the descent remembers, by name: the tensors themselves, no copies."""
+        kinds = {"mean": self._means, "square": self._squares, "steps": self._steps}
+        return {f"{kind}.{i}": tensor for kind, tensors in kinds.items() for i, tensor in enumerate(tensors)}
 
     def step(self, loss: Tensor, fraction: float) -> None:
         """Follow the gradient of a scalar loss at the given part of the schedule.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .barlow import Projector, barlow_twins, effective_rank
+from .checkpoint import Checkpoint, broken
 from .device import pick_device, precision
 from .images import Stack, as_stack, check_contrast
 from .model import Model, beginning
@@ -19,12 +25,16 @@ from .settings import PretrainSettings
 from .task import Progress, Task
 from .views import twin_views
 
+CHECKPOINT_EVERY = 60.0  # seconds from one to the next
+
 
 def pretrain(
     images: Sequence[Stack | np.ndarray],
     settings: PretrainSettings | None = None,
     *,
     start_from: Model | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
 ) -> Task[Model]:
     """Pre-train an encoder so that two views of one patch look the same to it (Zbontar et al. 2021, BT-Unet).
 
@@ -40,6 +50,12 @@ def pretrain(
         How long, how much at once, which seed.
     start_from
         A model whose encoder is trained further.
+    checkpoint
+        File that keeps everything needed to go on: replaced once a minute and when the training is stopped. It stays
+        where it is; delete it when the result is safe.
+    resume
+        Go on from the checkpoint, if there is one, to the result of a training that was never interrupted. Minutes that
+        were used count.
 
     Yields
     ------
@@ -55,7 +71,10 @@ def pretrain(
     Raises
     ------
     ValueError
-        If the images are constant, hold NaN, or differ in channels (from each other or from ``start_from``).
+        If the images are constant, hold NaN, or differ in channels (from each other or from ``start_from``); if the
+        checkpoint is of a training with other settings, images or weights to start from.
+    BtunetError
+        If the checkpoint cannot be read or written.
 
     Examples
     --------
@@ -67,45 +86,124 @@ def pretrain(
     True
     """
     settings = settings or PretrainSettings()
+    if resume and checkpoint is None:
+        raise ValueError("there is nothing to resume without a checkpoint; say which file it is")
     stacks = [as_stack(image, name=f"image {i}") for i, image in enumerate(images)]
     is_stopped = (yield Progress("reading images", 0, 0)) is True
     check_contrast(stacks)
     model = beginning(settings.network, stacks, start_from)
-    sources = [Source(s, model.normalisation) for s in stacks]
-
-    device = pick_device()
-    rng, generator = np.random.default_rng(settings.seed), torch.Generator().manual_seed(settings.seed)
-    network = model.build(classes=len(model.classes) or 2, seed=settings.seed)
-    encoder = network.encoder.to(device).train()
-    recipe = PRETRAINING[settings.recipe]
-    dimensions = recipe.dimensions or settings.batch // 2
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        projector = Projector(network.widths[-recipe.levels :], recipe.hidden, dimensions).to(device).train()
-    trainer = Trainer(nn.ModuleList([encoder, projector]), recipe.descent, settings.learning_rate)
-    clock = Clock(settings.steps, settings.minutes)
+    learner = _Learner(model, [Source(s, model.normalisation) for s in stacks], settings)
+    if resume and checkpoint and checkpoint.exists():
+        learner.resume(checkpoint)
+    clock = learner.clock
+    next_checkpoint = time.monotonic() + CHECKPOINT_EVERY
     while not clock.done:
-        with explained("batch or patch size"), seeded(generator):
-            region = round(settings.patch_size * recipe.region)
-            patches = torch.from_numpy(random_patches(sources, settings.batch, region, rng)).to(device)
-            views = twin_views(patches, settings.patch_size, recipe.crop, recipe.light, generator)
-            with precision(device):
-                features = encoder(torch.cat(views))  # one pass: batch statistics over both views
-            z_a, z_b = projector(features).chunk(2)  # (N, D) each
-            on_diagonal, off_diagonal = barlow_twins(z_a, z_b, recipe.redundancy or 1 / dimensions)
+        learner.step()
+        reply = yield Progress("pre-training", clock.step, clock.total, learner.values)
+        is_stopped = is_stopped or reply is True
+        if checkpoint and (is_stopped or time.monotonic() >= next_checkpoint):
+            learner.checkpoint().save(checkpoint)
+            next_checkpoint = time.monotonic() + CHECKPOINT_EVERY
+        if is_stopped:
+            break
+    state = {f"encoder.{key}": value for key, value in learner.encoder.state_dict().items()}
+    bare = Model(model.network, model.channels, (), {}, model.normalisation, model.history)
+    record = {"steps": clock.step, "seconds": round(clock.seconds, 1), "images": [s.name for s in stacks]}
+    return bare.trained("pretrain", state, settings=settings.as_dict(), final=learner.values, **record)
+
+
+class _Learner:
+    """Everything that moves while an encoder learns: weights, descent, clock and random numbers."""
+
+    def __init__(self, model: Model, sources: Sequence[Source], settings: PretrainSettings) -> None:
+        self.sources = sources
+        self.settings = settings
+        self.recipe = PRETRAINING[settings.recipe]
+        self.device = pick_device()
+        self.rng = np.random.default_rng(settings.seed)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        network = model.build(classes=len(model.classes) or 2, seed=settings.seed)
+        self.encoder = network.encoder.to(self.device).train()
+        self.dimensions = self.recipe.dimensions or settings.batch // 2
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            projector = Projector(network.widths[-self.recipe.levels :], self.recipe.hidden, self.dimensions)
+        self.projector = projector.to(self.device).train()
+        self.modules = nn.ModuleDict({"encoder": self.encoder, "projector": self.projector})
+        self.trainer = Trainer(self.modules, self.recipe.descent, settings.learning_rate)
+        self.clock = Clock(settings.steps, settings.minutes)
+        self.values: dict[str, float] = {}
+        start = {"sha256": _digest(model)}
+        self._about = {**settings.as_dict(), "images": _traits(sources), "weights to start from": start}
+
+    def step(self) -> None:
+        """Make one gradient step."""
+        recipe, size = self.recipe, self.settings.patch_size
+        with explained("batch or patch size"), seeded(self.generator):
+            drawn = random_patches(self.sources, self.settings.batch, round(size * recipe.region), self.rng)
+            patches = torch.from_numpy(drawn).to(self.device)
+            views = twin_views(patches, size, recipe.crop, recipe.light, self.generator)
+            with precision(self.device):
+                features = self.encoder(torch.cat(views))  # one pass: batch statistics over both views
+            z_a, z_b = self.projector(features).chunk(2)  # (N, D) each
+            on_diagonal, off_diagonal = barlow_twins(z_a, z_b, recipe.redundancy or 1 / self.dimensions)
             loss = on_diagonal + off_diagonal
-            trainer.step(loss, clock.fraction)
-        clock.step += 1
-        values = {
+            self.trainer.step(loss, self.clock.fraction)
+        self.clock.step += 1
+        self.values = {
             "loss": loss.item(),
             "on diagonal": on_diagonal.item(),
             "off diagonal": off_diagonal.item(),
             "rank": effective_rank(features[-1].detach().mean((-2, -1))),
         }
-        reply = yield Progress("pre-training", clock.step, clock.total, values)
-        if is_stopped or reply is True:
-            break
-    state = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
-    bare = Model(model.network, model.channels, (), {}, model.normalisation, model.history)
-    record = {"steps": clock.step, "seconds": round(clock.seconds, 1), "images": [s.name for s in stacks]}
-    return bare.trained("pretrain", state, settings=settings.as_dict(), final=values, **record)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what `resume` needs."""
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self._tensors().items()}
+        state = {
+            "step": self.clock.step,
+            "seconds": self.clock.seconds,
+            "values": self.values,
+            "numpy": self.rng.bit_generator.state,
+        }
+        return Checkpoint(self._about, state, {**arrays, "generator": self.generator.get_state().numpy()})
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        found = Checkpoint.load(path)
+        found.check(path, self._about)
+        state = found.state
+        try:
+            with torch.no_grad():
+                for name, tensor in self._tensors().items():
+                    tensor.copy_(_of_shape(tensor, found.tensors[name]))
+            self.generator.set_state(torch.tensor(found.tensors["generator"]))
+            self.rng.bit_generator.state = state["numpy"]
+            self.values = {str(name): float(value) for name, value in dict(state["values"]).items()}
+            self.clock.resume(int(state["step"]), float(state["seconds"]))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # the last is torch's
+            raise broken(path, error) from error
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that training changes, by name: themselves, no copies."""
+        return {**self.modules.state_dict(), **self.trainer.state()}
+
+
+def _of_shape(tensor: Tensor, saved: np.ndarray) -> Tensor:
+    """Return what was saved of a tensor; copying would stretch what is too small."""
+    if saved.shape != tensor.shape:
+        raise ValueError(f"{saved.shape} instead of {tuple(tensor.shape)} values")
+    return torch.tensor(saved)
+
+
+def _traits(sources: Sequence[Source]) -> list[Any]:
+    """Return by what images are told from others, without reading them once more."""
+    return [[s.stack.name, s.stack.axes, list(s.stack.data.shape), s.limits.tolist()] for s in sources]
+
+
+def _digest(model: Model) -> str:
+    """Return the SHA-256 of a model's weights and of what they are for."""
+    digest = hashlib.sha256(json.dumps([model.network, model.channels, model.normalisation.as_dict()]).encode())
+    for name in sorted(model.weights):
+        digest.update(name.encode() + np.ascontiguousarray(model.weights[name]).tobytes())
+    return digest.hexdigest()
