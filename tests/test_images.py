@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from btunet import images
 from btunet.images import Stack, as_stack, check_contrast, plain_axes, spread
 
 
@@ -130,3 +131,41 @@ def test_a_stack_cannot_be_changed() -> None:
     stack = Stack(np.zeros((4, 4)), "YX")
     with pytest.raises(AttributeError):
         stack.name = "other"  # type: ignore[misc]
+
+
+class Endless:
+    """A huge plane that is computed where it is read, and counts what is read."""
+
+    def __init__(self, shape: tuple[int, int], dtype: Any, value: Any) -> None:
+        self.shape, self.dtype, self.value, self.read, self.largest = shape, np.dtype(dtype), value, 0, 0
+
+    def __getitem__(self, index: tuple[slice, slice]) -> np.ndarray:
+        y, x = (np.arange(n)[i] for n, i in zip(self.shape, index, strict=True))
+        self.read += len(y) * len(x)
+        self.largest = max(self.largest, len(y) * len(x))
+        return np.broadcast_to(self.value(y[:, None], x), (len(y), len(x))).astype(self.dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_of_a_huge_plane_only_a_sample_is_looked_at(dtype: Any) -> None:
+    huge = Endless((100_000, 90_000), dtype, lambda y, x: (y // 1000 + x // 1000) % 200)
+    check_contrast([Stack(huge, "YX")])
+    assert huge.read < 1e5
+
+
+def test_contrast_that_a_sample_misses_is_found_in_bands() -> None:
+    huge = Endless((5000, 4000), np.uint8, lambda y, x: (y == 4999) & (x == 1777))
+    check_contrast([Stack(huge, "YX")])
+    assert huge.largest <= 2**24
+    with pytest.raises(ValueError, match="has the same value everywhere"):
+        check_contrast([Stack(Endless((5000, 4000), np.uint8, lambda y, x: 7), "YX")])
+
+
+def test_bands_are_the_plane_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "BAND", 100)
+    stack = as_stack(np.random.default_rng(0).random((2, 37, 3, 11)), "ZYCX")
+    parts = list(images.bands(stack, 1))
+    assert len(parts) > 5 and max(part.size for part in parts) <= 100
+    assert np.array_equal(np.concatenate(parts, 1), stack.read(1))
+    wide = as_stack(np.zeros((3, 500)))
+    assert [part.shape for part in images.bands(wide, 0)] == [(1, 1, 500)] * 3

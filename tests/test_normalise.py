@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from btunet import images
 from btunet.images import Stack, as_stack
 from btunet.normalise import Normalisation
 
@@ -85,3 +86,31 @@ def test_a_big_stack_is_sampled_evenly(rng: np.random.Generator) -> None:
 def test_it_can_be_written_down_and_read_again() -> None:
     normalisation = Normalisation(1, 98)
     assert Normalisation.from_dict(normalisation.as_dict()) == normalisation
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 999), (517, 803), (900, 1201)])
+@pytest.mark.parametrize("band", [1, 1000, 70_000, 2**24])
+def test_looking_through_in_bands_takes_the_same_pixels_as_looking_at_whole_planes(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], band: int
+) -> None:
+    image = rng.normal(size=(2, *shape))
+    flat = image.reshape(2, -1)
+    expected = np.percentile(flat[:, :: max(1, flat.shape[1] // 2**16)], [0.5, 99.5], axis=1)
+    expected = np.where(expected[0] < expected[1], expected, [flat.min(1), flat.max(1)])
+    monkeypatch.setattr(images, "BAND", band)
+    assert np.array_equal(Normalisation().limits(as_stack(image, "CYX")), expected)
+
+
+def test_of_a_huge_plane_little_is_read_and_the_range_is_right() -> None:
+    class Huge:
+        shape, dtype, seen = (60_000, 50_000), np.dtype(np.float32), 0
+
+        def __getitem__(self, index: tuple[slice, slice]) -> np.ndarray:
+            y, x = (np.arange(n)[i] for n, i in zip(self.shape, index, strict=True))
+            self.seen += len(y) * len(x)
+            return ((y[:, None] * 31 + x * 17) % 1000).astype(np.float32)
+
+    huge = Huge()
+    low, high = Normalisation().limits(Stack(huge, "YX"))[:, 0]
+    assert huge.seen <= 2**16
+    assert (low, high) == (pytest.approx(5, abs=2), pytest.approx(994, abs=2))

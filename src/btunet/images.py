@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,10 @@ import numpy as np
 
 CHANNEL_AXES = "CS"  # C: channels, S: samples of one pixel (RGB)
 LEADING_AXES = "QPTZ"  # names given to unnamed axes in front of Y and X, the last ones first
+BAND = 2**24  # values of a plane that are held at once where it is only looked through
+LARGE = 2**24  # pixels of a plane above which a sample of it is looked at instead of all
+GLIMPSES = np.linspace(0, 1, 8)  # where the windows of such a sample begin, along each side
+GLIMPSE = 32  # side of each of them, pixels
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,7 @@ class Stack:
         ValueError
             If a value is NaN or infinite.
         """
-        rest = iter(np.unravel_index(plane, self.stack_shape) if self.stack_shape else ())
-        windows = {"Y": y, "X": x}
-        index = tuple(
-            windows[a] if a in windows else slice(None) if a in CHANNEL_AXES else int(next(rest)) for a in self.axes
-        )
-        window = np.asarray(self.data[index])
+        window = np.asarray(self.data[index_of(self.axes, self.stack_shape, plane, y, x)])
         kept = [a for a in self.axes if a in CHANNEL_AXES or a in "YX"]
         channel = next((i for i, a in enumerate(kept) if a in CHANNEL_AXES), None)
         window = window[None] if channel is None else np.moveaxis(window, channel, 0)  # (C, y, x)
@@ -120,6 +119,13 @@ class Stack:
         size = " × ".join(str(n) for n in self.plane_shape)
         pitch = [" × ".join(f"{s:.3g}" for s in self.scale) + f" {self.unit}"] if self.scale and self.unit else []
         return ", ".join([" × ".join(counted) or "1 plane", channels, f"{size} pixels", *pitch, str(self.data.dtype)])
+
+
+def index_of(axes: str, stack_shape: tuple[int, ...], plane: int, y: slice, x: slice) -> tuple[int | slice, ...]:
+    """Return what selects a window of one plane, with all channels, from an array with these axes."""
+    rest = iter(np.unravel_index(plane, stack_shape) if stack_shape else ())
+    windows = {"Y": y, "X": x, **dict.fromkeys(CHANNEL_AXES, slice(None))}
+    return tuple(windows[a] if a in windows else int(next(rest)) for a in axes)
 
 
 def as_stack(image: Any, axes: str | None = None, name: str = "image") -> Stack:
@@ -146,8 +152,26 @@ def plain_axes(ndim: int) -> str:
     return ("Q" * leading + LEADING_AXES)[-leading:] * bool(leading) + "YX"[-min(ndim, 2) :] * bool(ndim)
 
 
+def bands(stack: Stack, plane: int) -> Iterator[np.ndarray]:
+    """Yield a plane from top to bottom in bands (C, y, X) of bounded size."""
+    height, width = stack.plane_shape
+    rows = max(1, BAND // (width * stack.channels))
+    for top in range(0, height, rows):
+        yield stack.read(plane, slice(top, min(height, top + rows)))
+
+
+def glimpses(stack: Stack, plane: int) -> Iterator[np.ndarray]:
+    """Yield small windows (C, y, x) that are spread evenly over a plane, without reading the rest."""
+    tops, lefts = ([int(at * max(0, side - GLIMPSE)) for at in GLIMPSES] for side in stack.plane_shape)
+    for top in tops:
+        for left in lefts:
+            yield stack.read(plane, slice(top, top + GLIMPSE), slice(left, left + GLIMPSE))
+
+
 def check_contrast(stacks: Sequence[Stack]) -> None:
-    """Read every image once, plane by plane, and refuse those nothing can be learned from.
+    """Look every image through once and refuse those nothing can be learned from.
+
+    Of planes above `LARGE` a sample is looked at; NaN elsewhere in them is refused where it is read.
 
     Raises
     ------
@@ -167,12 +191,16 @@ def check_contrast(stacks: Sequence[Stack]) -> None:
 
 
 def _varies(stack: Stack) -> bool:
-    """Whether two pixels of one channel differ; float images are read to the end to find NaN."""
-    first = stack.read(0)[:, :1, :1]
+    """Whether two pixels of one channel differ; float images are read to the end to find NaN, unless they are large."""
+    first = stack.read(0, slice(1), slice(1))
+    large = stack.plane_shape[0] * stack.plane_shape[1] > LARGE
     must_read_all, varies = np.dtype(stack.data.dtype).kind == "f", False
-    for plane in range(stack.planes):
-        if must_read_all or not varies:
-            varies = bool((stack.read(plane) != first).any()) or varies
+    for parts in (glimpses, bands) if large else (bands,):
+        for plane in range(stack.planes):
+            for part in parts(stack, plane) if must_read_all or not varies else ():
+                varies = varies or bool((part != first).any())
+        if varies:
+            break
     return varies
 
 

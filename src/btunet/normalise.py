@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from .images import Stack, spread
+from .images import LARGE, Stack, bands, glimpses, spread
 
 SAMPLED_PLANES = 16
 SAMPLED_PIXELS = 2**16  # per plane and channel
@@ -28,10 +28,7 @@ class Normalisation:
 
         Where they are equal, because objects cover less of an even background than is cut off, smallest and largest.
         """
-        samples = []
-        for plane in spread(stack.planes, SAMPLED_PLANES):
-            pixels = stack.read(plane).reshape(stack.channels, -1)  # (C, Y·X)
-            samples.append(pixels[:, :: max(1, pixels.shape[1] // SAMPLED_PIXELS)])
+        samples = [_sample(stack, plane) for plane in spread(stack.planes, SAMPLED_PLANES)]
         pixels = np.concatenate(samples, axis=1).astype(np.float64)
         limits = np.percentile(pixels, [self.low, self.high], axis=1)  # (2, C)
         return np.where(limits[0] < limits[1], limits, [pixels.min(1), pixels.max(1)])
@@ -51,3 +48,16 @@ class Normalisation:
     def from_dict(cls, values: Mapping[str, float]) -> Normalisation:
         """Return the normalisation a model's header describes."""
         return cls(float(values["low"]), float(values["high"]))
+
+
+def _sample(stack: Stack, plane: int) -> np.ndarray:
+    """Return pixels from everywhere in a plane, (C, n); of planes above `LARGE`, small windows are read and no more."""
+    height, width = stack.plane_shape
+    if height * width > LARGE:
+        return np.concatenate([window.reshape(stack.channels, -1) for window in glimpses(stack, plane)], axis=1)
+    every, passed, samples = max(1, height * width // SAMPLED_PIXELS), 0, []
+    for band in bands(stack, plane):
+        pixels = band.reshape(stack.channels, -1)  # (C, y·X)
+        samples.append(pixels[:, -passed % every :: every].copy())  # a view would keep the band
+        passed += pixels.shape[1]
+    return np.concatenate(samples, axis=1)
