@@ -326,7 +326,7 @@ def study(
     out
         Folder for the results: summary.md, runs.csv, curves.
     split
-        JSON file with the lists train and test; by default split.json beside the images, else 30 % are drawn to test.
+        JSON file with the lists train and test; by default split.json beside the images, else 30 % are for the test.
     test_images, test_masks
         Images to test on, instead of a split.
     unlabelled
@@ -338,6 +338,10 @@ def study(
     from .studies import find_split, split_set
     from .studies import study as task
 
+    if split and test_images:
+        raise ValueError("--split and --test-images both say what to test on; leave one of them out")
+    if test_masks and not test_images:
+        raise ValueError("--test-masks needs --test-images; give both, or neither")
     found = find_pairs(images, masks, instances=instances)
     _say(found.describe())
     test = find_pairs(test_images, test_masks, instances=instances) if test_images else None

@@ -7,6 +7,7 @@ schedule; small sets are drawn from more often, so that the steps stay the same 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,8 @@ import numpy as np
 from ..errors import BtunetError
 from ..evaluation import evaluate
 from ..finetuning import finetune
-from ..images import Stack, as_stack
-from ..labels import IGNORE
+from ..images import Stack, as_stack, check_contrast
+from ..labels import IGNORE, Targets, check_classes, targets_of_masks
 from ..model import Model
 from ..prediction import predict
 from ..pretraining import pretrain
@@ -31,8 +32,9 @@ from ..replace import replacing
 from ..settings import FinetuneSettings, PretrainSettings, StudySettings
 from ..task import Task
 from ..transfer import IMAGENET, import_encoder
-from .plan import Labelled, Plan, Run, file_name
-from .report import report
+from .plan import Plan, Run, chain, file_name
+from .report import read_record, report
+from .sets import Labelled
 
 Result = TypeVar("Result")
 GROWING = ("networks", "initialisations", "budgets", "seeds")  # settings that may differ when a study is gone on with
@@ -79,9 +81,9 @@ def study(
     Raises
     ------
     ValueError
-        If the settings cannot be understood or fit no network.
+        If the settings cannot be understood or fit no network, or images and masks do not belong together.
     BtunetError
-        If the folder holds a study with other settings, or cannot be written.
+        If the folder holds a study of other masks or with other settings, or cannot be written.
     """
     settings = settings or StudySettings()
     if not train or not test:
@@ -89,8 +91,10 @@ def study(
     bench = _Bench(train, test, out, settings, unlabelled)
     bench.remember_settings()
     waiting = [run for run in bench.plan.runs if not bench.file(run).exists()]
-    for network in {run.network for run in waiting if run.initialisation.startswith(IMAGENET)}:
-        yield from bench.start(Run(network, IMAGENET, "", 0), f"{network}, {IMAGENET}")  # fails now, not in an hour
+    for network in sorted({run.network for run in waiting if chain(run.initialisation)[0] == IMAGENET}):
+        fetched = yield from bench.start(Run(network, IMAGENET, "", 0), f"{network}, {IMAGENET}")  # fails now, or never
+        if fetched is None:
+            return report(out, settings)
     finished, started = len(bench.plan.runs) - len(waiting), time.monotonic()
     for made, run in enumerate(waiting):
         seconds = (time.monotonic() - started) / made * (len(waiting) - made) if made else None
@@ -118,11 +122,10 @@ class _Bench:
         settings: StudySettings,
         unlabelled: Sequence[Stack],
     ) -> None:
-        self.plan = Plan(train, settings)
         self.stacks, self.test = [stack for stack, _ in train], test
         self.out, self.settings, self.unlabelled = out, settings, unlabelled
-        top = max(int(mask[mask != IGNORE].max(initial=0)) for _, mask in (*train, *test))
-        self.classes = ("background", *(f"class {k}" for k in range(1, top + 1)))
+        self.classes, masks, self.digest = _checked(train, test, unlabelled)
+        self.plan = Plan(masks, settings)
 
     def file(self, run: Run) -> Path:
         """Return the file that exists when a run is finished."""
@@ -131,12 +134,15 @@ class _Bench:
     def remember_settings(self) -> None:
         """Write the settings, or refuse a folder whose study was made with others."""
         path, mine = self.out / "settings.json", json.loads(json.dumps(self.settings.as_dict()))
-        mine |= {"train planes": len(self.plan.planes) + len(self.plan.held_out), "test images": len(self.test)}
-        before = json.loads(path.read_text()) if path.exists() else mine
-        for key in sorted(mine.keys() - set(GROWING)):
-            if mine[key] != before.get(key):
+        mine |= {"train planes": len(self.plan.masks), "test images": len(self.test)}
+        mine |= {"unlabelled images": len(self.unlabelled), "masks": self.digest}
+        if self.settings.rates:
+            mine["rates tried on"] = f"{self.plan.tuned_on}, from {self.settings.initialisations[0]}"
+        before = read_record(path) if path.exists() else {}
+        for key, value in mine.items():  # an older version may have remembered less
+            if key not in GROWING and before.get(key, value) != value:
                 raise BtunetError(
-                    f"{self.out} holds a study with {key} {before.get(key)}, not {mine[key]}; choose another folder"
+                    f"{self.out} holds a study with {key} {before[key]}, not {value}; choose another folder"
                 )
         _write(path, mine)
 
@@ -157,7 +163,7 @@ class _Bench:
             dense=not strokes,
             start_from=start,
             classes=self.classes,
-            validation=[(self.stacks[i], {plane: self.plan.masks[i][plane]}) for i, plane in self.plan.held_out],
+            validation=[(self.stacks[i], {plane: self.plan.masks[i, plane]}) for i, plane in self.plan.held_out],
             validate_every=max(1, self.settings.steps // CURVE) if self.plan.held_out else 0,
         )
         model = yield from _watched(task, stage, curve)
@@ -190,12 +196,12 @@ class _Bench:
         tried = [t for t in self.plan.runs if t.rate and t.network == run.network]
         if run.rate or not tried:
             return run.rate or FINETUNING[self.settings.recipe].descent.rate
-        ends = {t.rate: json.loads(self.file(t).read_text())["curve"][-1][1] for t in tried}
+        ends = {t.rate: read_record(self.file(t))["curve"][-1][1] for t in tried}
         return max(ends, key=lambda rate: ends[rate])
 
     def start(self, run: Run, stage: str) -> Task[Model | None]:
         """Return the model a run starts from, made by earlier runs or now; None if it was stopped."""
-        parts = run.initialisation.split("+")
+        parts = chain(run.initialisation)
         model = Model(run.network, self.stacks[0].channels, (), {})
         for i, part in enumerate(parts):
             if part == "random":
@@ -222,6 +228,27 @@ class _Bench:
         return pretrain([*self.stacks, *self.unlabelled], settings, start_from=model)
 
 
+def _checked(
+    train: Sequence[Labelled], test: Sequence[Labelled], unlabelled: Sequence[Stack]
+) -> tuple[tuple[str, ...], Targets, str]:
+    """Return classes, masks to train on and a digest of all masks; refuse now what would end a run after hours."""
+    check_contrast([*(stack for stack, _ in train), *unlabelled])
+    channels = train[0][0].channels
+    for stack, _ in test:
+        if stack.channels != channels:
+            raise ValueError(f"{stack.name}, to test on, has {stack.channels} channels; those to train on {channels}")
+    top = max(int(np.max(mask, where=mask != IGNORE, initial=0)) for _, mask in (*train, *test))
+    classes = ("background", *(f"class {k}" for k in range(1, top + 1)))
+    masks, truths = (targets_of_masks([s for s, _ in side], [m for _, m in side], classes) for side in (train, test))
+    check_classes(masks, classes, "masks")
+    if all((truth == IGNORE).all() for truth in truths.values()):
+        raise ValueError("the masks to test on hold 255, 'ignore', everywhere; write what is known")
+    digest = hashlib.sha256()
+    for plane in (*masks.values(), *truths.values()):
+        digest.update(plane.tobytes())
+    return classes, masks, digest.hexdigest()[:12]
+
+
 def _watched(task: Task[Result], stage: str, curve: list[tuple[int, float]] | None = None) -> Task[Result | None]:
     """Run a task under another name; return None if it was told to stop. Collects the validation in ``curve``."""
     with closing(task):
@@ -244,7 +271,7 @@ def _scores(found: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> dict[s
     names = [str(i) for i in range(len(found))]
     result = evaluate(*({n: as_stack(m) for n, m in zip(names, masks, strict=True)} for masks in (found, truths)))
     classes = result["classes"].values()
-    pooled = {score: fmean(c["pooled"][score] or 0.0 for c in classes) for score in ("precision", "recall", "dice")}
+    pooled = {score: _mean([c["pooled"][score] for c in classes]) or 0.0 for score in ("precision", "recall", "dice")}
     images = [_mean([c["dice"] for c in image["classes"].values()]) for image in result["images"]]
     one_class = len({int(v) for mask in found for v in np.unique(mask)}) == 1
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import BtunetError
 from ..replace import replacing
 from ..settings import StudySettings
+from .plan import short
 
 COLUMNS = (
     *("network", "initialisation", "budget", "planes", "strokes", "seed", "rate", "tuning", "precision", "recall"),
@@ -43,16 +46,35 @@ def report(out: Path, settings: StudySettings, *, pictures: bool = True) -> Path
     Path
         ``summary.md``.
     """
-    records = [json.loads(file.read_text()) for file in sorted((out / "runs").glob("*.json"))]
-    with replacing(out / "runs.csv") as part, part.open("w", newline="") as file:
+    files = sorted((out / "runs").glob("[!.]*.json"))  # a hidden one is being written, or was when its process ended
+    records = [read_record(file) for file in files]
+    with replacing(out / "runs.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         table.writeheader()
         table.writerows({**r, "validation_dice": r["curve"][-1][1] if r["curve"] else None} for r in records)
-    runs = [r for r in records if not r["tuning"]]
+    settings = replace(settings, initialisations=tuple(short(start) for start in settings.initialisations))
+    asked = [r for r in (r | {"initialisation": short(r["initialisation"])} for r in records) if _asked(r, settings)]
+    tuning = [r for r in asked if r["tuning"]]
+    runs = [r for r in asked if not r["tuning"]]
     drawn = _curves(out, runs, settings) if pictures and runs and find_spec("matplotlib") else []
     with replacing(out / "summary.md") as part:
-        part.write_text(_summary(runs, [r for r in records if r["tuning"]], settings, drawn))
+        part.write_text(_summary(runs, tuning, settings, drawn), encoding="utf-8")
     return out / "summary.md"
+
+
+def read_record(file: Path) -> Record:
+    """Return what a study wrote.
+
+    Raises
+    ------
+    BtunetError
+        If the file was altered or cut off.
+    """
+    try:
+        record: Record = json.loads(file.read_text())
+    except ValueError as error:
+        raise BtunetError(f"{file} is broken ({error}); delete it, and what it held is made again") from error
+    return record
 
 
 def difference(records: Sequence[Record], others: Sequence[Record]) -> tuple[float, float, float] | None:
@@ -100,12 +122,18 @@ def steps_to(curve: Sequence[tuple[int, float]], dice: float) -> float:
     return next((float(step) for step, value in curve if value >= dice), float("inf"))
 
 
+def _asked(record: Record, settings: StudySettings) -> bool:
+    """Whether a run belongs to what is compared now; an earlier study in the folder may have compared more."""
+    return (
+        record["network"] in settings.networks
+        and record["initialisation"] in settings.initialisations
+        and record["budget"] in settings.budgets
+        and record["seed"] < settings.seeds
+    )
+
+
 def _arm(runs: Sequence[Record], **choice: Any) -> list[Record]:
     return [r for r in runs if all(r[key] == value for key, value in choice.items())]
-
-
-def _shown(initialisation: str) -> str:
-    return "+".join(Path(part).stem for part in initialisation.split("+"))
 
 
 def _middle(values: Sequence[float]) -> str:
@@ -130,7 +158,7 @@ def _summary(runs: Sequence[Record], tuning: Sequence[Record], settings: StudySe
     ]
     if tuning:
         tried = "; ".join(f"{r['network']} {r['rate']:g}: {r['curve'][-1][1]:.3f}" for r in tuning)
-        lines += [f"Learning rates tried from {_shown(s.initialisations[0])} (validation Dice): {tried}.", ""]
+        lines += [f"Learning rates tried, each from the first start (validation Dice): {tried}.", ""]
     lines += [
         "## Scores on the test images",
         "",
@@ -142,7 +170,7 @@ def _summary(runs: Sequence[Record], tuning: Sequence[Record], settings: StudySe
     for budget in _present(runs, s.budgets):
         lines += [f"### {_budget(budget)}", "", *_scores(runs, budget, s)]
     lines += [
-        f"## Difference in Dice from {_shown(s.initialisations[0])}",
+        f"## Difference in Dice from {s.initialisations[0]}",
         "",
         "Paired by seed and test image; 95 % bootstrap interval over both. Pairs with a collapsed run are counted, "
         "because one of them can make the whole difference.",
@@ -150,11 +178,14 @@ def _summary(runs: Sequence[Record], tuning: Sequence[Record], settings: StudySe
         *_differences(runs, s),
         "## Convergence",
         "",
-        f"Steps until the validation Dice reaches {CLOSE:.0%} of the last one of {_shown(s.initialisations[0])} "
-        "(median over the seeds).",
+        f"Steps until the validation Dice reaches {CLOSE:.0%} of the last one of {s.initialisations[0]} "
+        "(median over the seeds in which that one did not collapse).",
         "",
         *_convergence(runs, s),
     ]
+    missing = [_budget(b) for b in s.budgets if b not in _present(runs, s.budgets)]
+    if missing:
+        lines += [f"No runs, either not yet or because there are fewer images: {', '.join(missing)}.", ""]
     lines += [f"![{name}]({name})" for name in drawn]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -163,7 +194,7 @@ def _budget(budget: str) -> str:
     if "x" in budget:
         planes, strokes = budget.split("x")
         return f"{strokes} strokes per class on each of {planes} images"
-    return {"all": "all labelled images"}.get(budget, f"{budget} labelled images" if "%" not in budget else budget)
+    return f"{budget} of the labelled images" if "%" in budget else f"{budget} labelled images"
 
 
 def _present(runs: Sequence[Record], budgets: Sequence[str]) -> list[str]:
@@ -182,7 +213,7 @@ def _scores(runs: Sequence[Record], budget: str, settings: StudySettings) -> lis
     for network, start, arm in _arms(runs, settings, budget):
         scores = [_middle([r[key] for r in arm]) for key in ("precision", "dice", "mean_iou")]
         collapsed = f"{sum(r['collapsed'] for r in arm)} of {len(arm)}"
-        rows.append([network, _shown(start), *scores, collapsed])
+        rows.append([network, start, *scores, collapsed])
     return _table(["network", "start", "precision", "Dice", "mean IoU", "collapsed"], rows)
 
 
@@ -194,12 +225,12 @@ def _differences(runs: Sequence[Record], settings: StudySettings) -> list[str]:
             found = difference(arm, others) if start != base else None
             if found:
                 mean, low, high = found
-                fallen = {r["seed"] for r in (*arm, *others) if r["collapsed"]}
+                seeds = {r["seed"] for r in arm} & {r["seed"] for r in others}
+                fallen = {r["seed"] for r in (*arm, *others) if r["collapsed"]} & seeds
                 interval = f"{low:+.3f} to {high:+.3f}"
-                seeds = len({r["seed"] for r in arm} & {r["seed"] for r in others})
-                said = verdict(low, high, seeds)
-                pairs = f"{len(fallen)} of {seeds}"
-                rows.append([budget, network, _shown(start), f"{mean:+.3f}", interval, said, pairs])
+                said = verdict(low, high, len(seeds))
+                pairs = f"{len(fallen)} of {len(seeds)}"
+                rows.append([budget, network, start, f"{mean:+.3f}", interval, said, pairs])
     head = ["labels", "network", "start", "difference", "interval", "verdict", "pairs with a collapsed run"]
     return _table(head, rows)
 
@@ -211,11 +242,11 @@ def _convergence(runs: Sequence[Record], settings: StudySettings) -> list[str]:
             goals = {
                 r["seed"]: CLOSE * r["curve"][-1][1]
                 for r in _arm(runs, network=network, initialisation=base, budget=budget)
-                if r["curve"]
+                if r["curve"] and not r["collapsed"]  # 95 % of nothing is reached at once
             }
             steps = [steps_to(r["curve"], goals[r["seed"]]) for r in arm if r["seed"] in goals]
             if steps:
-                rows.append([budget, network, _shown(start), f"{median(steps):.0f}".replace("inf", "not reached")])
+                rows.append([budget, network, start, f"{median(steps):.0f}".replace("inf", "not reached")])
     return _table(["labels", "network", "start", "steps"], rows)
 
 
@@ -244,7 +275,7 @@ def _curves(out: Path, runs: Sequence[Record], settings: StudySettings) -> list[
             sizes = sorted({r["planes"] for r in arm})
             dice = [[r["dice"] for r in arm if r["planes"] == n] for n in sizes]
             if sizes:
-                ax.plot(sizes, [median(d) for d in dice], marker="o", label=_shown(start))
+                ax.plot(sizes, [median(d) for d in dice], marker="o", label=start)
                 ax.fill_between(sizes, [min(d) for d in dice], [max(d) for d in dice], alpha=0.2)
         ax.set_xscale("log")
 
@@ -254,7 +285,7 @@ def _curves(out: Path, runs: Sequence[Record], settings: StudySettings) -> list[
             if curves:
                 at = [step for step, _ in curves[0]]
                 middle = [median(curve[i][1] for curve in curves) for i in range(len(at))]
-                ax.plot(at, middle, label=f"{network}, {_shown(start)}")
+                ax.plot(at, middle, label=f"{network}, {start}")
 
     drawn = [figure(settings.networks, labels, "dice_by_labels.png", "labelled images", "Dice on the test images")]
     budgets = [b for b in _present(runs, settings.budgets) if any(r["curve"] for r in _arm(runs, budget=b))]
