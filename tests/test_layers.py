@@ -14,6 +14,7 @@ LAYERS = (
         "images",
         "reading",
         "nifti",
+        "omezarr",
         "layouts",
         "values",
         "datasets",

@@ -14,8 +14,9 @@ import numpy as np
 import tifffile
 
 from .errors import BtunetError
-from .images import Stack, plain_axes
+from .images import Stack
 from .nifti import read_nifti
+from .omezarr import read_zarr, zarr_root
 
 TIFF = (".tif", ".tiff")
 SUFFIXES = (*TIFF, ".png", ".jpg", ".jpeg", ".nii", ".nii.gz", ".zarr")
@@ -24,13 +25,16 @@ UNITS = {"micron": "µm", "um": "µm", "μm": "µm"}  # ways to write a micromet
 
 
 def suffix(path: Path) -> str:
-    """Return the ending that says what kind of file it is, in small letters; ``.nii.gz`` is one ending."""
-    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+    """Return the ending that says what kind of file it is, in small letters; what lies in a .zarr folder has its."""
+    ending = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+    return ".zarr" if ending not in SUFFIXES and zarr_root(path) else ending
 
 
 def stem(path: Path) -> str:
     """Return the name without that ending: what images and labels pair by."""
-    return path.name[: -len(suffix(path)) or None]
+    ending = suffix(path)
+    name = (zarr_root(path) or path).name if ending == ".zarr" else path.name
+    return name[: -len(ending) or None]
 
 
 def find(paths: Iterable[str | Path]) -> list[Path]:
@@ -45,7 +49,7 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise ValueError(f"{path} does not exist; check the spelling")
-        if path.is_dir() and path.suffix != ".zarr":
+        if path.is_dir() and suffix(path) != ".zarr":
             inside = sorted(p for p in path.iterdir() if suffix(p) in SUFFIXES and not p.name.startswith("."))
             if not inside:
                 raise ValueError(f"the folder {path} holds no image; expected files ending in {', '.join(SUFFIXES)}")
@@ -55,13 +59,16 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
     return found
 
 
-def read(path: str | Path) -> Stack:
+def read(path: str | Path, level: int = 0) -> Stack:
     """Read one file as a `Stack`; zarr and uncompressed TIFF and NIfTI stay on disk until planes are asked for.
 
     Parameters
     ----------
     path
         A TIFF (multi-page, ImageJ, OME), PNG, JPEG, NIfTI or zarr. A file's unnamed leading axes count planes.
+        ``image.zarr/2`` names an array or an image inside a zarr folder, such as a level.
+    level
+        Which level of an OME-Zarr image, 0 = the full one.
 
     Raises
     ------
@@ -80,9 +87,11 @@ def read(path: str | Path) -> Stack:
     kind = suffix(path)
     if kind not in SUFFIXES:
         raise ValueError(f"{path.name} is not a known kind of image; expected a name ending in {', '.join(SUFFIXES)}")
-    readers = {".zarr": _read_zarr, ".nii": read_nifti, ".nii.gz": read_nifti, **dict.fromkeys(TIFF, _read_tiff)}
+    if level and kind != ".zarr":
+        raise ValueError(f"{path.name} has no levels; level {level} was asked for")
+    readers = {".nii": read_nifti, ".nii.gz": read_nifti, **dict.fromkeys(TIFF, _read_tiff)}
     try:
-        return readers.get(kind, _read_picture)(path)
+        return read_zarr(path, level) if kind == ".zarr" else readers.get(kind, _read_picture)(path)
     except BROKEN as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BtunetError(f"{path} cannot be read: {reason}; it may be cut off or not an image") from error
@@ -155,18 +164,6 @@ def _read_picture(path: Path) -> Stack:
     if picture.ndim == 3 and picture.shape[-1] == 1:
         picture = picture[..., 0]
     return Stack(picture, "YXS" if picture.ndim == 3 else "YX", path.name, path=path)
-
-
-def _read_zarr(path: Path) -> Stack:
-    import zarr
-
-    node = zarr.open(path, mode="r")
-    array: Any = node if isinstance(node, zarr.Array) else node.get("0")  # "0": the full level of an OME-Zarr image
-    if not isinstance(array, zarr.Array):
-        raise BtunetError(f"{path} cannot be read: it is a zarr group without an image; name the folder of an array")
-    names = getattr(array.metadata, "dimension_names", None) or ()
-    axes = "".join((n or "q")[0].upper() for n in names) or plain_axes(array.ndim)
-    return Stack(array, axes, path.name, path=path)
 
 
 def pair(images: Sequence[Path], labels: Sequence[Path]) -> list[tuple[Path, Path]]:
