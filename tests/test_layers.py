@@ -24,6 +24,7 @@ LAYERS = (
         "networks",
         "barlow",
         "views",
+        "sweep",
         "patches",
         "labels",
         "losses",

@@ -4,47 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from btunet.tiles import _weights, blend, predict_plane
+from btunet.tiles import predict_plane
 
 SMALL = (4, 8, 8)  # widths of a network with a short reach, so that many tiles fit into a small plane
 
 
 def plane(height: int, width: int, channels: int = 1) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(channels, height, width)).astype(np.float32)
-
-
-@pytest.mark.parametrize("length", [1, 17, 64, 100, 333])
-@pytest.mark.parametrize(("tile", "margin", "fade"), [(16, 16, 4), (32, 8, 16), (64, 128, 16), (48, 0, 0), (100, 7, 1)])
-def test_the_weights_sum_to_one_everywhere(length: int, tile: int, margin: int, fade: int) -> None:
-    total = np.zeros(length)
-    for where, weight in _weights(length, tile, margin, fade):
-        total[where] += weight
-    assert np.allclose(total, 1)
-
-
-def test_blending_a_pointwise_function_changes_nothing() -> None:
-    image = plane(150, 90, 2)
-    assert np.allclose(blend(lambda window: window * 2, image, 32, 16, fade=8), image * 2, atol=1e-6)
-
-
-@pytest.mark.parametrize("fade", [0, 8])
-def test_the_margin_of_a_window_is_not_used_unless_it_is_the_planes_border(fade: int) -> None:
-    height, width, margin = 150, 100, 16
-    image = np.stack(np.mgrid[:height, :width]).astype(np.float32)  # every pixel knows where it is
-
-    def spoiled(window: np.ndarray) -> np.ndarray:
-        found = window.copy()
-        if window[0].min() > 0:
-            found[:, :margin] = 1e6
-        if window[0].max() < height - 1:
-            found[:, -margin:] = 1e6
-        if window[1].min() > 0:
-            found[:, :, :margin] = 1e6
-        if window[1].max() < width - 1:
-            found[:, :, -margin:] = 1e6
-        return found
-
-    assert np.allclose(blend(spoiled, image, 32, margin, fade=fade), image, atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(131, 97), (17, 210)])
