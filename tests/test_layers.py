@@ -15,6 +15,8 @@ LAYERS = (
         "reading",
         "nifti",
         "omezarr",
+        "pyramid",
+        "targets",
         "layouts",
         "values",
         "datasets",

@@ -7,7 +7,6 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import tifffile
-import zarr
 
 from btunet import BtunetError, Stack, read, write, write_probabilities
 
@@ -119,12 +118,12 @@ def test_a_plane_becomes_one_png(tmp_path: Path) -> None:
 
 
 def test_a_zarr_knows_its_axes_and_replaces_an_older_one(tmp_path: Path) -> None:
-    stack = like("ZYX", (3, 10, 12))
+    stack = like("ZYX", (3, 10, 12), scale=(2.0, 0.5, 0.25), unit="µm")
     for classes in (9, 3):
         (path,) = write(tmp_path / "a.zarr", mask_of((3, 10, 12), classes), stack)
-    array = zarr.open_array(path, mode="r")
-    assert array.metadata.dimension_names == ("z", "y", "x")  # type: ignore[union-attr]
-    assert np.array_equal(array[...], mask_of((3, 10, 12)))
+    back = read(path)
+    assert (back.axes, back.scale, back.unit) == ("ZYX", stack.scale, "µm")
+    assert np.array_equal(back.data[...], mask_of((3, 10, 12)))
     assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
 
 
@@ -136,10 +135,11 @@ def test_probabilities_come_back_with_their_channel_axis(
     found = np.random.default_rng(0).random((*shape[:-2], 4, *shape[-2:]))
     stack = like(axes, shape, scale=(1.0, 2.0, 0.5, 0.25)[-len(axes) :], unit="µm")
     back = read(write_probabilities(tmp_path / f"a{suffix}", found, stack))
-    assert back.axes == axes[:-2] + "CYX" and back.data.dtype == np.float32
-    assert np.array_equal(back.data[...], found.astype(np.float32))
-    if suffix == ".tif":
-        assert back.scale == pytest.approx(stack.scale)
+    before_z = suffix == ".zarr" and "Z" in axes  # where OME-Zarr wants it
+    assert back.axes == (axes[:-3] + "CZYX" if before_z else axes[:-2] + "CYX") and back.data.dtype == np.float32
+    written = np.moveaxis(back.data[...], -4, -3) if before_z else back.data[...]
+    assert np.array_equal(written, found.astype(np.float32))
+    assert back.scale == pytest.approx(stack.scale)
 
 
 def test_the_image_itself_is_never_overwritten(tmp_path: Path) -> None:
@@ -174,11 +174,11 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_disk_that_forgets_is_noticed_and_the_old_file_stays(
     tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from btunet import writing
+    from btunet import targets
 
     stack = like("YX", (30, 40))
     (path,) = write(tmp_path / f"a{suffix}", mask_of(), stack)
-    monkeypatch.setattr(writing, "read", lambda _: like("YX", (30, 40)))  # what came back is empty
+    monkeypatch.setattr(targets, "read", lambda _: like("YX", (30, 40)))  # what came back is empty
     with pytest.raises(BtunetError, match="did not come back as it was written"):
         write(path, mask_of(classes=9), stack)
     monkeypatch.undo()

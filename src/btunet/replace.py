@@ -22,14 +22,36 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        if path.is_dir():
-            shutil.rmtree(path)
-        part.replace(path)
+        with explaining(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            into_place(part, path)
+    finally:
+        remove(part)
+
+
+@contextmanager
+def explaining(path: Path) -> Iterator[None]:
+    """Turn what keeps a file from being written into one sentence."""
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or str(error)
         raise BtunetError(f"{path} cannot be written: {reason}; free some space or choose another folder") from error
-    finally:
-        with suppress(OSError):  # nothing was written, or its folder is not one
-            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+
+
+def into_place(part: Path, path: Path) -> None:
+    """Move a file or a folder to ``path``; an old one is removed when the new one is there."""
+    if not (part.is_dir() and path.is_dir()):
+        part.replace(path)
+        return
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    path.replace(old)
+    part.replace(path)
+    remove(old)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    with suppress(OSError):  # nothing was written, or its folder is not one
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
