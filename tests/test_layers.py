@@ -9,13 +9,14 @@ import btunet
 
 SOURCE = Path(btunet.__file__).parent
 LAYERS = (
-    {"errors", "device", "task", "settings", "recipes", "replace"},
+    {"errors", "device", "ranks", "task", "settings", "recipes", "replace"},
     {
         "images",
         "reading",
         "nifti",
         "omezarr",
         "pyramid",
+        "workers",
         "targets",
         "layouts",
         "values",
@@ -32,9 +33,9 @@ LAYERS = (
         "losses",
         "metrics",
     },
-    {"model", "checkpoint", "optimise", "process", "tiles", "transfer"},
-    {"pretraining", "finetuning", "prediction", "evaluation"},
-    {"studies"},
+    {"model", "checkpoint", "optimise", "process", "tiles", "transfer", "unfinished"},
+    {"pretraining", "finetuning", "prediction", "streaming", "evaluation"},
+    {"studies", "jobs"},
     {"cli", "__init__", "__main__"},
 )
 TASKS = LAYERS[3]

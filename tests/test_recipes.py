@@ -123,7 +123,7 @@ def test_the_papers_views_are_crops_flips_and_turns_of_unchanged_light(
     """Every value of a view lies between values of its patch; a change of light would leave that range."""
     calls = recorded(monkeypatch, pretraining, "twin_views")
     run(pretrain([discs(planes=2)[0]], PAPER))
-    ((patches, size, crop, light, generator),) = calls
+    ((patches, size, crop, light, generator, _),) = calls
     assert patches.shape == (8, 1, 32, 32) and size == 32 and crop == (0.75, 1.0)
     for view in twin_views(patches, size, crop, light, generator):
         assert (view.amin((1, 2, 3)) >= patches.amin((1, 2, 3)) - 1e-5).all()

@@ -18,6 +18,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def place() -> tuple[int, int]:
+    """Return the number of this process among those that train together, and how many they are, as torchrun says."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def pick_device() -> torch.device:
     """Return the fastest device there is: CUDA, then Apple's MPS, then the processor."""
     import torch

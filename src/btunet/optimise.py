@@ -13,6 +13,7 @@ from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 from .errors import BtunetError, OutOfMemory
+from .ranks import ALONE, Ranks
 from .recipes import Descent
 
 LONGEST_GRADIENT = 5.0  # longer ones are shortened to this norm
@@ -82,12 +83,15 @@ class Trainer:
         Algorithm and schedule.
     rate
         Highest learning rate; 0 means the descent's own.
+    ranks
+        Those that train together; the gradient that is followed is the sum of theirs.
     """
 
-    def __init__(self, modules: nn.Module, descent: Descent, rate: float = 0.0) -> None:
+    def __init__(self, modules: nn.Module, descent: Descent, rate: float = 0.0, ranks: Ranks = ALONE) -> None:
         self._parameters: list[Tensor] = list(modules.parameters())
         self._descent = descent
         self._rate = rate or descent.rate
+        self._ranks = ranks
         self._means, self._squares = ([torch.zeros_like(p) for p in self._parameters] for _ in range(2))
         self._steps = [torch.zeros(()) for _ in self._parameters]
 
@@ -109,6 +113,7 @@ class Trainer:
         for parameter in self._parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
+        self._ranks.add_up([p.grad for p in self._parameters if p.grad is not None])
         nn.utils.clip_grad_norm_(self._parameters, LONGEST_GRADIENT)
         rate = self._rate * (one_cycle(fraction) if self._descent.schedule == "one-cycle" else 1.0)
         with torch.no_grad():
@@ -178,10 +183,13 @@ class Average:
 
 
 @contextmanager
-def seeded(generator: Generator) -> Iterator[None]:
-    """Let layers that draw from torch's global state, such as dropout, depend on the generator and leave no trace."""
+def seeded(generator: Generator, ranks: Ranks = ALONE) -> Iterator[None]:
+    """Let layers that draw from torch's global state, such as dropout, depend on the generator and leave no trace.
+
+    Every rank draws for its own samples, so each draws differently.
+    """
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)) + ranks.rank)
         yield
 
 

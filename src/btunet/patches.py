@@ -49,16 +49,20 @@ def window_of(target: np.ndarray, y: int, x: int, size: int) -> np.ndarray:
     return np.pad(target[rows, columns], ((above, below), (left, right)), constant_values=IGNORE)
 
 
-def random_patches(sources: Sequence[Source], count: int, size: int, rng: Generator) -> np.ndarray:
-    """Return patches from planes chosen evenly over all stacks: (count, C, size, size) float32."""
+def random_patches(
+    sources: Sequence[Source], count: int, size: int, rng: Generator, share: slice = slice(None)
+) -> np.ndarray:
+    """Return patches from planes chosen evenly over all stacks: (count, C, size, size) float32.
+
+    All are drawn, but only those of the ``share`` are read and returned.
+    """
     ends = np.cumsum([s.stack.planes for s in sources])
-    patches = []
+    places = []
     for flat in rng.integers(ends[-1], size=count):
         i = int(np.searchsorted(ends, flat, side="right"))
-        height, width = sources[i].stack.plane_shape
-        y, x = (_start(length, size, rng) for length in (height, width))
-        patches.append(sources[i].patch(int(flat - ends[i] + sources[i].stack.planes), y, x, size))
-    return np.stack(patches)  # (count, C, size, size)
+        y, x = (_start(length, size, rng) for length in sources[i].stack.plane_shape)
+        places.append((sources[i], int(flat - ends[i] + sources[i].stack.planes), y, x))
+    return np.stack([source.patch(plane, y, x, size) for source, plane, y, x in places[share]])
 
 
 def _start(length: int, size: int, rng: Generator) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from .images import Stack, as_stack, check_contrast
 from .model import Model, beginning
 from .optimise import Clock, Trainer, explained, seeded
 from .patches import Source, random_patches
+from .ranks import ALONE, Ranks, joined
 from .recipes import PRETRAINING
 from .settings import PretrainSettings
 from .task import Progress, Task
@@ -41,6 +43,9 @@ def pretrain(
     Patches come from all planes of all images. What is compared, and how, is the recipe's (`recipes`); by default the
     embeddings have half as many features D as there are patches N, so that the correlation matrix can have full rank.
     The projector is thrown away at the end.
+
+    Started by ``torchrun`` as several processes, they share every batch; the first one yields, hears the replies and
+    writes the checkpoint. All return the same encoder.
 
     Parameters
     ----------
@@ -89,33 +94,42 @@ def pretrain(
     if resume and checkpoint is None:
         raise ValueError("there is nothing to resume without a checkpoint; say which file it is")
     stacks = [as_stack(image, name=f"image {i}") for i, image in enumerate(images)]
-    is_stopped = (yield Progress("reading images", 0, 0)) is True
-    check_contrast(stacks)
-    model = beginning(settings.network, stacks, start_from)
-    learner = _Learner(model, [Source(s, model.normalisation) for s in stacks], settings)
-    if resume and checkpoint and checkpoint.exists():
-        learner.resume(checkpoint)
-    clock = learner.clock
-    next_checkpoint = time.monotonic() + CHECKPOINT_EVERY
-    while not clock.done:
-        learner.step()
-        reply = yield Progress("pre-training", clock.step, clock.total, learner.values)
-        is_stopped = is_stopped or reply is True
-        if checkpoint and (is_stopped or time.monotonic() >= next_checkpoint):
-            learner.checkpoint().save(checkpoint)
-            next_checkpoint = time.monotonic() + CHECKPOINT_EVERY
-        if is_stopped:
-            break
+    with joined() as ranks:
+        ranks.share(settings.batch)
+        is_stopped = ranks.rank == 0 and (yield Progress("reading images", 0, 0)) is True
+        check_contrast(stacks)
+        model = beginning(settings.network, stacks, start_from)
+        learner = _Learner(model, [Source(s, model.normalisation) for s in stacks], settings, ranks)
+        if resume and checkpoint and checkpoint.exists():
+            learner.resume(checkpoint)
+        learner.check_same()
+        clock = learner.clock
+        next_checkpoint = time.monotonic() + CHECKPOINT_EVERY
+        while not ranks.first(clock.done):
+            learner.step()
+            if ranks.rank == 0:
+                reply = yield Progress("pre-training", clock.step, clock.total, learner.values)
+                is_stopped = is_stopped or reply is True
+                if checkpoint and (is_stopped or time.monotonic() >= next_checkpoint):
+                    learner.checkpoint().save(checkpoint)
+                    next_checkpoint = time.monotonic() + CHECKPOINT_EVERY
+            if ranks.first(is_stopped):
+                break
     state = {f"encoder.{key}": value for key, value in learner.encoder.state_dict().items()}
     bare = Model(model.network, model.channels, (), {}, model.normalisation, model.history)
     record = {"steps": clock.step, "seconds": round(clock.seconds, 1), "images": [s.name for s in stacks]}
+    if ranks.size > 1:
+        record["processes"] = ranks.size
     return bare.trained("pretrain", state, settings=settings.as_dict(), final=learner.values, **record)
 
 
 class _Learner:
     """Everything that moves while an encoder learns: weights, descent, clock and random numbers."""
 
-    def __init__(self, model: Model, sources: Sequence[Source], settings: PretrainSettings) -> None:
+    def __init__(
+        self, model: Model, sources: Sequence[Source], settings: PretrainSettings, ranks: Ranks = ALONE
+    ) -> None:
+        self.ranks = ranks
         self.sources = sources
         self.settings = settings
         self.recipe = PRETRAINING[settings.recipe]
@@ -130,7 +144,8 @@ class _Learner:
             projector = Projector(network.widths[-self.recipe.levels :], self.recipe.hidden, self.dimensions)
         self.projector = projector.to(self.device).train()
         self.modules = nn.ModuleDict({"encoder": self.encoder, "projector": self.projector})
-        self.trainer = Trainer(self.modules, self.recipe.descent, settings.learning_rate)
+        ranks.synchronise(self.modules)
+        self.trainer = Trainer(self.modules, self.recipe.descent, settings.learning_rate, ranks)
         self.clock = Clock(settings.steps, settings.minutes)
         self.values: dict[str, float] = {}
         start = {"sha256": _digest(model)}
@@ -138,24 +153,29 @@ class _Learner:
 
     def step(self) -> None:
         """Make one gradient step."""
-        recipe, size = self.recipe, self.settings.patch_size
-        with explained("batch or patch size"), seeded(self.generator):
-            drawn = random_patches(self.sources, self.settings.batch, round(size * recipe.region), self.rng)
+        recipe, size, batch, ranks = self.recipe, self.settings.patch_size, self.settings.batch, self.ranks
+        with explained("batch or patch size"), seeded(self.generator, ranks):
+            region = round(size * recipe.region)
+            drawn = random_patches(self.sources, batch, region, self.rng, ranks.share(batch))
             patches = torch.from_numpy(drawn).to(self.device)
-            views = twin_views(patches, size, recipe.crop, recipe.light, self.generator)
+            views = twin_views(patches, size, recipe.crop, recipe.light, self.generator, ranks)
             with precision(self.device):
                 features = self.encoder(torch.cat(views))  # one pass: batch statistics over both views
-            z_a, z_b = self.projector(features).chunk(2)  # (N, D) each
+            z_a, z_b = (ranks.gather(z) for z in self.projector(features).chunk(2))  # (N, D) each
             on_diagonal, off_diagonal = barlow_twins(z_a, z_b, recipe.redundancy or 1 / self.dimensions)
             loss = on_diagonal + off_diagonal
-            self.trainer.step(loss, self.clock.fraction)
+            self.trainer.step(loss, ranks.first(self.clock.fraction))
         self.clock.step += 1
         self.values = {
             "loss": loss.item(),
             "on diagonal": on_diagonal.item(),
             "off diagonal": off_diagonal.item(),
-            "rank": effective_rank(features[-1].detach().mean((-2, -1))),
+            "rank": effective_rank(ranks.gather(features[-1].detach().mean((-2, -1)))),
         }
+
+    def check_same(self) -> None:
+        """Raise BtunetError if another rank is about to train something else."""
+        self.ranks.check_same(zlib.crc32(json.dumps([self._about, self.clock.step]).encode()))
 
     def checkpoint(self) -> Checkpoint:
         """Return what `resume` needs."""
@@ -198,7 +218,12 @@ def _of_shape(tensor: Tensor, saved: np.ndarray) -> Tensor:
 
 def _traits(sources: Sequence[Source]) -> list[Any]:
     """Return by what images are told from others, without reading them once more."""
-    return [[s.stack.name, s.stack.axes, list(s.stack.data.shape), s.limits.tolist()] for s in sources]
+    # six digits: the last ones depend on the processor
+    limits = [[f"{limit:.6g}" for limit in s.limits.flat] for s in sources]
+    return [
+        [s.stack.name, s.stack.axes, [int(n) for n in s.stack.data.shape], seen]
+        for s, seen in zip(sources, limits, strict=True)
+    ]
 
 
 def _digest(model: Model) -> str:

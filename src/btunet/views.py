@@ -8,6 +8,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from .ranks import ALONE, Ranks
+
 
 def geometry(count: int, scale: tuple[float, float], shift: float, generator: Generator) -> Tensor:
     """Return random similarities as (N, 2, 3) matrices: a flip, a quarter turn, a scale, a shift.
@@ -44,26 +46,27 @@ def look(patches: Tensor, matrices: Tensor, size: int, mode: str = "bilinear") -
     return F.grid_sample(patches, grid, mode=mode, padding_mode=outside, align_corners=False)
 
 
-def photometry(patches: Tensor, strength: float, generator: Generator) -> Tensor:
+def photometry(patches: Tensor, strength: float, generator: Generator, ranks: Ranks = ALONE) -> Tensor:
     """Return (N, C, Y, X) patches with random contrast, brightness, blur and noise, the same for all channels.
 
     ``strength`` 1 changes contrast by up to a factor of 1.5 and brightness by up to a quarter of the range.
     """
-    count = len(patches)
+    count = len(patches) * ranks.size
+    mine = ranks.share(count)
 
     def draw(low: float, high: float) -> Tensor:
-        return (low + (high - low) * torch.rand(count, 1, 1, 1, generator=generator)).to(patches)
+        return (low + (high - low) * torch.rand(count, 1, 1, 1, generator=generator)[mine]).to(patches)
 
     contrast = torch.exp(draw(-0.4, 0.4) * strength)
     seen = patches * contrast + draw(-0.5, 0.5) * strength
     blurred = F.avg_pool2d(F.pad(seen, (1, 1, 1, 1), mode="replicate"), 3, 1)
     seen = torch.lerp(seen, blurred, draw(-1, 1).clamp(min=0) * min(1.0, strength))
-    noise = torch.randn(patches.shape, generator=generator).to(patches)
+    noise = torch.randn(count, *patches.shape[1:], generator=generator)[mine].to(patches)
     return seen + noise * draw(0, 0.15) * strength
 
 
 def twin_views(
-    patches: Tensor, size: int, crop: tuple[float, float], light: float, generator: Generator
+    patches: Tensor, size: int, crop: tuple[float, float], light: float, generator: Generator, ranks: Ranks = ALONE
 ) -> tuple[Tensor, Tensor]:
     """Return two views (N, C, size, size) of each patch (N, C, Y, X): crop, flip, quarter turn, light.
 
@@ -80,9 +83,13 @@ def twin_views(
         microscopes vary in them.
     generator
         Source of all randomness.
+    ranks
+        Which part of a batch the patches are: they are seen as they would be within the whole.
     """
+    count = len(patches) * ranks.size
 
     def view() -> Tensor:
-        return photometry(look(patches, geometry(len(patches), crop, 1.0, generator), size), light, generator)
+        seen = look(patches, geometry(count, crop, 1.0, generator)[ranks.share(count)], size)
+        return photometry(seen, light, generator, ranks)
 
     return view(), view()
