@@ -16,7 +16,6 @@ LAYERS = (
         "nifti",
         "omezarr",
         "pyramid",
-        "workers",
         "targets",
         "layouts",
         "values",
@@ -33,9 +32,9 @@ LAYERS = (
         "losses",
         "metrics",
     },
-    {"model", "checkpoint", "optimise", "process", "tiles", "transfer", "unfinished"},
-    {"pretraining", "finetuning", "prediction", "streaming", "evaluation"},
-    {"studies", "jobs"},
+    {"model", "checkpoint", "optimise", "process", "tiles", "transfer"},
+    {"pretraining", "finetuning", "prediction", "evaluation"},
+    {"studies"},
     {"cli", "__init__", "__main__"},
 )
 TASKS = LAYERS[3]
