@@ -2,8 +2,8 @@
 
     python benchmarks/normalisation.py DATA OUT [SEEDS]
 
-From a random start, on masks (5 images) and on strokes (15x5 = 5 per class on each of 15 images): the default, the same
-with group normalisation, and a light U-Net that normalises over the channels of a pixel, over groups, or over the batch.
+From a random start, on masks (5 images) and on strokes (15x5: 5 per class on each of 15 images): the default, the same
+with group normalisation, and a light U-Net that normalises over the channels of a pixel, groups, or the batch.
 Every run is a file in OUT; finished ones are not repeated. Up to 16 test images (3 test planes of EM) are scored.
 """
 
