@@ -106,13 +106,13 @@ def test_masks_and_probabilities_of_every_format_agree(data: Path, shell: Shell,
         assert (data / line).exists()
     end = ".zarr" if kind == "zarr" else ".tif"
     for name, shape in (("one", (64, 64)), ("two", (2, 64, 64))):
-        probabilities = read(data / "found" / f"{name}_probabilities{end}").data[...]
+        stack = read(data / "found" / f"{name}_probabilities{end}")
         if kind == "png" and name == "two":
             mask = np.stack([imageio.imread(data / "found" / f"two_{i:03d}.png") for i in range(2)])
         else:
             mask = read(data / "found" / f"{name}{'.png' if kind == 'png' else end}").data[...]
         assert mask.shape == shape and mask.dtype == np.uint8
-        assert np.array_equal(probabilities.argmax(len(shape) - 2), mask)
+        assert np.array_equal(np.asarray(stack.data).argmax(stack.axes.index("C")), mask)
 
 
 def test_masks_are_the_same_with_and_without_probabilities(data: Path, shell: Shell, model: Path) -> None:
@@ -272,32 +272,54 @@ def test_ctrl_c_saves_what_was_learned_and_exits_with_130(data: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "stopping; what was learned is kept" in err and "Traceback" not in err
+    assert "stopping; what is done is kept" in err and "Traceback" not in err
     assert out.startswith("m.safetensors  ")
     assert Model.load(data / "m.safetensors").history[0]["steps"] >= 1
 
 
-def test_ctrl_c_while_predicting_writes_no_half_of_a_stack(data: Path, shell: Shell, model: Path) -> None:
-    from btunet import prediction
+def test_ctrl_c_while_predicting_leaves_no_half_of_a_stack_and_the_same_command_goes_on(
+    data: Path, shell: Shell, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from btunet import tiles
 
     assert data == model.parent
-    real, calls = prediction.predict_plane, []
+    line, calls, interrupt = f"predict {model.name} images/one.png images/two.tif --out found", [], 2
+    real = tiles.forward
 
-    def interrupted(*args: Any) -> np.ndarray:
-        calls.append(args)
-        os.kill(os.getpid(), signal.SIGINT)
-        return real(*args)
+    def forward(network: Any) -> Any:
+        def function(window: np.ndarray) -> np.ndarray:
+            calls.append(window.shape)
+            if len(calls) == interrupt:  # in the second of three planes
+                os.kill(os.getpid(), signal.SIGINT)
+            return np.asarray(real(network)(window))
 
+        return function
+
+    monkeypatch.setattr(tiles, "forward", forward)
     handler_before = signal.getsignal(signal.SIGINT)  # a shell's background jobs ignore it
-    prediction.predict_plane = interrupted
-    try:
-        status, out, err = shell(f"predict {model.name} images/two.tif images/one.png --out found")
-    finally:
-        prediction.predict_plane = real
-    assert (status, out, len(calls)) == (130, "", 1)
-    assert "stopping" in err and not (data / "found").exists()
+    status, out, err = shell(line)
+    assert (status, out, len(calls)) == (130, "found/one.tif\n", 2)
+    assert "stopping; what is done is kept" in err and "the same command goes on from here" in err
+    assert [p.name for p in (data / "found").iterdir() if not p.name.startswith(".")] == ["one.tif"]
     assert threading.current_thread() is threading.main_thread()
     assert signal.getsignal(signal.SIGINT) is handler_before
+    status, out, _ = shell(line)
+    assert (status, out, len(calls)) == (0, "found/one.tif\nfound/two.tif\n", 3)
+    assert sorted(p.name for p in (data / "found").iterdir()) == ["one.tif", "two.tif"]
+    shell(line.replace("found", "again"))
+    for name in ("one.tif", "two.tif"):
+        assert (data / "again" / name).read_bytes() == (data / "found" / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["one.png", "two.tif"])
+def test_several_processes_give_the_same_masks(data: Path, shell: Shell, model: Path, name: str) -> None:
+    for folder, more in (("a", ""), ("b", "--jobs 2")):
+        status, out, err = shell(f"predict {model.name} images/{name} images/three.png --out {folder} {more}")
+        assert status == 0, err
+        assert out.split() == [f"{folder}/{name[:3]}.tif", f"{folder}/three.tif"]
+    assert sorted(p.name for p in (data / "b").iterdir()) == sorted([f"{name[:3]}.tif", "three.tif"])
+    for mask in (data / "a").iterdir():
+        assert (data / "b" / mask.name).read_bytes() == mask.read_bytes()
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, capsys: Any) -> None:

@@ -16,6 +16,7 @@ LAYERS = (
         "nifti",
         "omezarr",
         "pyramid",
+        "workers",
         "targets",
         "layouts",
         "values",
@@ -32,9 +33,9 @@ LAYERS = (
         "losses",
         "metrics",
     },
-    {"model", "checkpoint", "optimise", "process", "tiles", "transfer"},
-    {"pretraining", "finetuning", "prediction", "evaluation"},
-    {"studies"},
+    {"model", "checkpoint", "optimise", "process", "tiles", "transfer", "unfinished"},
+    {"pretraining", "finetuning", "prediction", "streaming", "evaluation"},
+    {"studies", "jobs"},
     {"cli", "__init__", "__main__"},
 )
 TASKS = LAYERS[3]

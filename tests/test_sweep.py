@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -109,18 +110,36 @@ def test_a_sweep_holds_a_band_and_reads_each_once() -> None:
 
 def test_the_windows_of_a_sweep_are_counted_before() -> None:
     image, calls = plane(150, 300), []
+
+    def count(window: np.ndarray) -> np.ndarray:
+        calls.append(window.shape)
+        return window
+
     for how in HOWS:
         for columns in (slice(0, 300), slice(0, 100), slice(100, 200)):
             calls.clear()
-            list(sweep(lambda w: calls.append(1) or w, lambda y, x: image[:, y, x], (150, 300), how, columns))  # type: ignore
+            list(sweep(count, lambda y, x: image[:, y, x], (150, 300), how, columns))
             assert len(calls) == how.windows((150, 300), columns)
+            calls.clear()
+            list(sweep(count, lambda y, x: image[:, y, x], (150, 300), how, columns, first=90))
+            assert len(calls) == how.windows((150, 300), columns, 90)
 
 
-def test_columns_keep_to_the_memory() -> None:
+@pytest.mark.parametrize("width", [1, 511, 512, 513, 5000, 36_000, 1_000_000])
+@pytest.mark.parametrize("at_least", [1, 3, 10_000])
+def test_panels_cover_the_plane_within_the_memory(width: int, at_least: int) -> None:
+    how, memory = Tiling(512, 112, 16), 512 * 2**20
+    panels = how.panels((40_000, width), memory, (4, 4, 3), 512, at_least)
+    assert panels[0].start == 0 and panels[-1].stop == width
+    assert len(panels) >= min(at_least, -(-width // 512))
+    for panel, following in pairwise(panels):
+        assert panel.stop == following.start and panel.stop % 512 == 0
+    columns = max(panel.stop - panel.start for panel in panels)
+    assert columns > 0 and (768 * 4 * 4 + (512 + 512 + 32) * 3 * 4) * columns < memory
+    assert len(panels) <= max(at_least, -(-width // 8192))
+
+
+def test_a_panel_has_at_least_one_step_and_a_small_plane_is_one_panel() -> None:
     how = Tiling(512, 112, 16)
-    columns = how.columns(512 * 2**20, (4, 4, 3), 512)
-    assert columns % 512 == 0 and columns > 10_000
-    band, sums = 768 * 4 * 4 * columns, (512 + 512 + 32) * 3 * 4 * columns
-    assert band + sums < 512 * 2**20
-    assert how.columns(1, (4, 4, 3), 512) == 512
-    assert how.columns(2**40, (4, 4, 3), 512) > 10**6
+    assert len(how.panels((5000, 5000), 1, (4, 4, 3), 512)) == 10
+    assert how.panels((600, 600), 1, (4, 4, 3), 512, 9) == [slice(0, 600)]

@@ -24,7 +24,9 @@ def windows(height: int, width: int) -> list[tuple[slice, slice]]:
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png", ".zarr"])
-@pytest.mark.parametrize(("axes", "shape"), [("YX", (30, 41)), ("ZYX", (3, 8, 12)), ("PTZYX", (2, 1, 2, 9, 5))])
+@pytest.mark.parametrize(
+    ("axes", "shape"), [("YX", (30, 41)), ("ZYX", (3, 8, 12)), ("PTZYX", (2, 1, 2, 9, 5)), ("ZYX", (3, 9, 1))]
+)
 @pytest.mark.parametrize("channels", [0, 3])
 def test_windows_written_in_any_order_make_the_image(
     tmp_path: Path, suffix: str, axes: str, shape: tuple[int, ...], channels: int

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .finetuning import finetune as finetune
     from .images import Stack as Stack
     from .images import as_stack as as_stack
+    from .jobs import predict_files as predict_files
     from .labels import check_strokes as check_strokes
     from .model import Model as Model
     from .prediction import predict as predict
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .settings import PredictSettings as PredictSettings
     from .settings import PretrainSettings as PretrainSettings
     from .settings import StudySettings as StudySettings
+    from .streaming import predict_to as predict_to
     from .studies import study as study
     from .task import PredictedPlane as PredictedPlane
     from .task import Progress as Progress
@@ -51,14 +53,16 @@ _HOME = {
     "errors": ["BtunetError", "Died", "OutOfMemory"],
     "evaluation": ["evaluate"],
     "finetuning": ["finetune"],
-    "labels": ["check_strokes"],
     "images": ["Stack", "as_stack"],
+    "jobs": ["predict_files"],
+    "labels": ["check_strokes"],
     "model": ["Model"],
     "prediction": ["predict", "predict_probabilities"],
     "pretraining": ["pretrain"],
     "process": ["in_child"],
     "reading": ["find", "pair", "read"],
     "settings": ["FinetuneSettings", "PredictSettings", "PretrainSettings", "StudySettings"],
+    "streaming": ["predict_to"],
     "studies": ["study"],
     "task": ["PredictedPlane", "Progress", "Reply", "Steer", "Task", "run"],
     "transfer": ["ZOO_ENCODERS", "imagenet_encoder", "import_encoder", "zoo_available"],

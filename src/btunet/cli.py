@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, validators
 
 from .device import mind_the_machine, place
 from .errors import BtunetError
@@ -207,55 +207,50 @@ def predict(
     out: Path,
     probabilities: bool = False,
     format: Literal["tiff", "png", "zarr"] = "tiff",
+    jobs: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 1,
+    scheduler: str | None = None,
     settings: Annotated[PredictFlags | None, Flat] = None,
 ) -> int:
-    """Write a mask for every image.
+    """Write a mask for every image; goes on where the same command was interrupted.
+
+    Images may be larger than memory. What is unfinished waits in hidden folders in the folder for the masks.
 
     Parameters
     ----------
     model
         Model file made by finetune.
     images
-        Image files, folders or .zarr.
+        Image files, folders or .zarr; image.zarr/2 names a level.
     out
         Folder for the masks, each named like its image.
     probabilities
         Also write the probability of every class, background first.
     format
         Kind of file of the masks.
+    jobs
+        Processes at a time; a large image is divided among them.
+    scheduler
+        Address of a dask.distributed scheduler, whose workers do the work instead.
     """
-    from .prediction import predict as predict_masks
-    from .prediction import predict_probabilities
-    from .writing import write, write_probabilities
+    from .jobs import predict_files
 
     _check_folder(out)
-    loaded, files = Model.load(model), find(images)
-    suffix = {"tiff": ".tif", "png": ".png", "zarr": ".zarr"}[format]
-    names = [stem(path) for path in files]
-    twins = {name for name in names if names.count(name) > 1}
-    if twins:
-        raise ValueError(f"several images are called {sorted(twins)[0]}; predict them into different folders")
-    with _Console(len(files)) as console:
-        for path in files:
-            if console.interrupted:
-                return INTERRUPTED
-            stack = read(path)
-            target = out / f"{stem(path)}{suffix}"
-            if probabilities:
-                found = run(predict_probabilities(loaded, [stack], settings), console.show)[0]
-                channel_axis = len(stack.stack_shape)
-                masks = [found.argmax(channel_axis)]
-                kind = ".zarr" if format == "zarr" else ".tif"
-            else:
-                masks = run(predict_masks(loaded, [stack], settings), console.show)
-            if console.interrupted:
-                return INTERRUPTED  # a half-predicted stack must not look like a whole one
-            if probabilities:
-                print(write_probabilities(out / f"{stem(path)}_probabilities{kind}", found, stack))
-            for written in write(target, masks[0], stack):
-                print(written)
-            console.files += 1
-    return 0
+    task = predict_files(
+        model,
+        find(images),
+        out,
+        settings,
+        format=format,
+        probabilities=probabilities,
+        jobs=jobs,
+        scheduler=scheduler,
+    )
+    with _Console() as console:
+        for path in run(task, console.show):
+            print(path)
+    if console.interrupted:
+        _say("the same command goes on from here")
+    return INTERRUPTED if console.interrupted else 0
 
 
 @app.command
@@ -384,10 +379,8 @@ class _Console:
     SIGTERM, by which clusters announce that time is up, is like the first, however often it comes.
     """
 
-    def __init__(self, files: int = 0) -> None:
+    def __init__(self) -> None:
         self.interrupted = False
-        self.files = 0
-        self._of = files
         self._shown = 0.0
         self._started = time.monotonic()
         self._terminal = sys.stderr.isatty()
@@ -406,17 +399,16 @@ class _Console:
         if self.interrupted and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not self.interrupted:
-            _say("stopping; what was learned is kept (press Ctrl-C again to drop it)")
+            _say("stopping; what is done is kept (press Ctrl-C again to drop it)")
         self.interrupted = True
 
     def show(self, progress: Progress) -> bool:
         """Draw a line at most ten times a second on a terminal, once in five seconds elsewhere."""
-        now, last = time.monotonic(), progress.step == progress.total
-        if now - self._shown >= (0.1 if self._terminal else 5) or (last and not self._of):
+        now, last = time.monotonic(), progress.step == progress.total and "/" not in progress.stage  # of several files
+        if now - self._shown >= (0.1 if self._terminal else 5) or last:
             self._shown = now
-            of = f" {self.files + 1}/{self._of}" if self._of else ""
             values = "  ".join(f"{name} {value:.3f}" for name, value in progress.values.items())
-            line = f"{progress.stage}{of} {progress.step}/{progress.total}  {now - self._started:.0f} s  {values}"
+            line = f"{progress.stage} {progress.step}/{progress.total}  {now - self._started:.0f} s  {values}"
             sys.stderr.write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
             sys.stderr.flush()
         return self.interrupted

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .errors import BtunetError
+
 CHANNEL_AXES = "CS"  # C: channels, S: samples of one pixel (RGB)
 LEADING_AXES = "QPTZ"  # names given to unnamed axes in front of Y and X, the last ones first
 BAND = 2**24  # values of a plane that are held at once where it is only looked through
@@ -99,8 +101,15 @@ class Stack:
         ------
         ValueError
             If a value is NaN or infinite.
+        BtunetError
+            If it is on a disk and cannot be read.
         """
-        window = np.asarray(self.data[index_of(self.axes, self.stack_shape, plane, y, x)])
+        try:
+            window = np.asarray(self.data[index_of(self.axes, self.stack_shape, plane, y, x)])
+        except (OSError, RuntimeError, ValueError) as error:  # what is read only now may be broken only here
+            raise BtunetError(
+                f"{self.name} cannot be read in plane {plane}: {error}; its file may be broken"
+            ) from error
         kept = [a for a in self.axes if a in CHANNEL_AXES or a in "YX"]
         channel = next((i for i, a in enumerate(kept) if a in CHANNEL_AXES), None)
         window = window[None] if channel is None else np.moveaxis(window, channel, 0)  # (C, y, x)

@@ -1,4 +1,4 @@
-"""Masks and probabilities of whole stacks, plane by plane."""
+"""Masks and probabilities of whole stacks, plane by plane: as arrays; `streaming` writes them to files."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .device import pick_device
 from .images import Stack, as_stack
 from .model import Model, check_channels
-from .optimise import explained
 from .patches import Source
 from .settings import PredictSettings
 from .task import PredictedPlane, Progress, Steer, Task
-from .tiles import predict_plane
+from .tiles import Predictor, most_likely
+
+Keep = Callable[[int, int, slice, slice, np.ndarray], None]  # image, plane, y, x, probabilities (K, y, x)
 
 
 def predict(
@@ -59,10 +59,10 @@ def predict(
     stacks = [as_stack(image, name=f"image {i}") for i, image in enumerate(images)]
     masks = [np.zeros((s.planes, *s.plane_shape), np.uint8) for s in stacks]  # (planes, Y, X)
 
-    def keep(done: PredictedPlane, _: np.ndarray) -> None:
-        masks[done.image][done.plane] = done.mask
+    def keep(image: int, plane: int, y: slice, x: slice, found: np.ndarray) -> None:
+        masks[image][plane, y, x] = most_likely(found)
 
-    yield from _every_plane(model, stacks, settings or PredictSettings(), look_at, keep)
+    yield from _every_plane(model, stacks, settings, look_at, keep, masks)
     return [mask.reshape(s.spatial_shape) for mask, s in zip(masks, stacks, strict=True)]
 
 
@@ -78,26 +78,27 @@ def predict_probabilities(
     """
     stacks = [as_stack(image, name=f"image {i}") for i, image in enumerate(images)]
     found = [np.zeros((s.planes, len(model.classes), *s.plane_shape), np.float32) for s in stacks]
+    masks = [np.zeros((s.planes, *s.plane_shape), np.uint8) for s in stacks]  # (planes, Y, X)
 
-    def keep(done: PredictedPlane, probabilities: np.ndarray) -> None:
-        found[done.image][done.plane] = probabilities
+    def keep(image: int, plane: int, y: slice, x: slice, values: np.ndarray) -> None:
+        found[image][plane, :, y, x] = values
+        masks[image][plane, y, x] = most_likely(values)
 
-    yield from _every_plane(model, stacks, settings or PredictSettings(), (0, 0), keep)
+    yield from _every_plane(model, stacks, settings, (0, 0), keep, masks)
     return [f.reshape(*s.stack_shape, *f.shape[1:]) for f, s in zip(found, stacks, strict=True)]
 
 
 def _every_plane(
     model: Model,
     stacks: Sequence[Stack],
-    settings: PredictSettings,
+    settings: PredictSettings | None,
     look_at: tuple[int, int],
-    keep: Callable[[PredictedPlane, np.ndarray], None],
+    keep: Keep,
+    masks: Sequence[np.ndarray],
 ) -> Task[None]:
-    """Predict all planes, the one that is looked at first, and hand each to ``keep``."""
-    if model.is_encoder:
-        raise ValueError("this model is a pre-trained encoder without classes; fine-tune it first")
+    """Predict all planes, the one that is looked at first, and hand what is found to ``keep``, which fills masks."""
+    predictor = Predictor(model, settings or PredictSettings())
     check_channels(model, stacks)
-    network = model.build().to(pick_device()).eval()
     sources: dict[int, Source] = {}
     left = dict.fromkeys((i, plane) for i, s in enumerate(stacks) for plane in range(s.planes))
     total = len(left)
@@ -106,10 +107,11 @@ def _every_plane(
         del left[image, plane]
         if image not in sources:
             sources[image] = Source(stacks[image], model.normalisation)
-        with explained("the tile size"):
-            probabilities = predict_plane(network, sources[image].plane(plane), settings.tile)  # (K, Y, X)
-        done = PredictedPlane(image, plane, probabilities.argmax(0).astype(np.uint8))
-        keep(done, probabilities)
+        for columns in predictor.panels(sources[image], predictor.tiling.tile):
+            for rows in predictor.rows(sources[image], plane, columns):
+                if rows:
+                    keep(image, plane, rows[0], columns, rows[1])
+        done = PredictedPlane(image, plane, masks[image][plane])
         reply = yield Progress("predicting", total - len(left), total, planes=(done,))
         if reply is True:
             return

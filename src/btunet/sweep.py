@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -38,27 +39,41 @@ class Tiling:
     margin: int
     fade: int
 
-    def windows(self, shape: tuple[int, int], columns: slice) -> int:
-        """Return how many windows these columns of a plane need."""
-        down, across = _weights(shape[0], self), _reaching(_weights(shape[1], self), columns)
-        return 1 if _is_small(shape, self) else len(down) * len(across)
+    def windows(self, shape: tuple[int, int], columns: slice, first: int = 0) -> int:
+        """Return how many windows these columns of a plane need, from a row on."""
+        if _is_small(shape, self):
+            return int(first < shape[0])
+        down = len([window for window in _weights(shape[0], self) if _support(*window).stop > first])
+        return down * len(_reaching(_weights(shape[1], self), columns))
 
-    def columns(self, memory: int, values: tuple[int, int, int], step: int) -> int:
-        """Return how many columns can be swept at once, at least ``step``.
+    def panels(
+        self, shape: tuple[int, int], memory: int, values: tuple[int, int, int], step: int, at_least: int = 1
+    ) -> list[slice]:
+        """Divide a plane into columns that can be swept, each at once, within the memory.
 
         Parameters
         ----------
+        shape
+            Height and width of the plane.
         memory
-            What the windows read and what becomes of them may take, bytes.
+            What the windows read and what becomes of them may take, bytes; one panel of ``step`` columns may be more.
         values
             Channels, bytes of one value as it is read, classes.
         step
-            The result is a multiple of it, pixels.
+            All panels but the last begin and end at multiples of it, pixels.
+        at_least
+            How many panels are wanted.
         """
+        if _is_small(shape, self):
+            return [slice(0, shape[1])]
         channels, size, classes = values
-        given = 2 * step + self.tile + 2 * self.fade  # rows of what becomes of them, and of the part that is passed on
-        column = (self.tile + 2 * (self.margin + self.fade)) * channels * (size + 1) + given * (classes * 4 + 2)
-        return max(1, memory // column // step) * step
+        read = self.tile + 2 * (self.margin + self.fade)
+        given = 2 * (step + self.tile + 2 * self.fade)  # rows of what becomes of them, and of what is written
+        column = read * channels * (size + 1) + given * (classes * 4 + 1)  # size + 1: where it is finite
+        steps = -(-shape[1] // step)  # in all
+        count = min(steps, max(-(-steps // max(1, memory // column // step)), at_least))
+        ends = [min(shape[1], step * (steps * i // count)) for i in range(count)] + [shape[1]]
+        return [slice(start, stop) for start, stop in pairwise(ends)]
 
 
 def blend(function: Function, plane: np.ndarray, how: Tiling) -> np.ndarray:
@@ -105,7 +120,7 @@ def sweep(
     Yields
     ------
     (slice, ndarray) or None
-        Finished rows; None after a window that finishes none.
+        Once for each window: the rows that are finished with it, or None.
     """
     height, width = shape
     if _is_small(shape, how):
@@ -120,7 +135,7 @@ def sweep(
         if kept.stop <= first:
             continue
         band = read(y, slice(left, across[-1][0].stop))  # (C, y, x)
-        for x, weights in across:
+        for number, (x, weights) in enumerate(across):
             part = function(band[:, :, x.start - left : x.stop - left]) * (rows[:, None] * weights)  # (K, y, x)
             if sums is None:
                 held = min(height - first, step + how.tile + 2 * how.fade)
@@ -128,14 +143,17 @@ def sweep(
             top, (start, stop) = max(kept.start, first), _common(x, columns)
             place = sums[:, top - first : kept.stop - first, start - columns.start : stop - columns.start]
             place += part[:, top - y.start : kept.stop - y.start, start - x.start : stop - x.start]
-            yield None
+            if number + 1 < len(across):
+                yield None
         done = height if n + 1 == len(down) else _support(*down[n + 1]).start // step * step
-        if sums is not None and done > first:
-            yield slice(first, done), sums[:, : done - first]
-            rest = kept.stop - done
-            sums[:, :rest] = sums[:, done - first : kept.stop - first]
-            sums[:, rest:] = 0
-            first = done
+        if done <= first or sums is None:
+            yield None
+            continue
+        yield slice(first, done), sums[:, : done - first]
+        rest = kept.stop - done
+        sums[:, :rest] = sums[:, done - first : kept.stop - first]
+        sums[:, rest:] = 0
+        first = done
 
 
 def _is_small(shape: tuple[int, int], how: Tiling) -> bool:

@@ -15,6 +15,7 @@ from .pyramid import ZarrTarget
 from .reading import TIFF, read
 
 CLASSIC = 2**32 - 2**25  # bytes above which ImageJ's kind of TIFF cannot say where its pages are
+IMAGEJ = (np.uint8, np.uint16, np.float32)
 
 
 class Target(Protocol):
@@ -130,7 +131,7 @@ class _Tiff(_Raw):
         how: dict[str, Any] = {"metadata": {"axes": axes}, "bigtiff": size > CLASSIC, "photometric": "minisblack"}
         if size > CLASSIC and set(axes) <= set("TZCYX"):
             how |= {"ome": True, "metadata": {"axes": axes, **_ome_sizes(sizes, like.unit)}}
-        elif size <= CLASSIC and leading <= 2 and self._dtype in (np.uint8, np.uint16, np.float32):
+        elif size <= CLASSIC and leading <= 2 and self._dtype in IMAGEJ and shape[-1] > 1:  # tifffile fails at 1
             axes = (axes[:leading] if axes[:leading] == "T" else "TZ"[2 - leading :]) + axes[leading:]
             sizes = dict(zip(axes.replace("C", ""), scale, strict=False))
             how |= {"imagej": True, "metadata": {"axes": axes, **_imagej_sizes(sizes, like.unit)}}

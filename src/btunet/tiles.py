@@ -1,4 +1,4 @@
-"""Predict a plane of any size in overlapping tiles that show no seam.
+"""Predict planes of any size in overlapping tiles that show no seam.
 
 A tile is read with a margin as wide as the network can see; the margin's own output is thrown away, so what is kept is
 what the whole plane would have given.
@@ -6,13 +6,20 @@ what the whole plane would have given.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cached_property
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from .device import precision
+from .device import pick_device, precision
+from .model import Model
 from .networks import Network
-from .sweep import Function, Tiling, blend
+from .optimise import explained
+from .patches import Source
+from .settings import PredictSettings
+from .sweep import Function, Rows, Tiling, blend, sweep
 
 
 def tiling(network: Network, tile: int) -> Tiling:
@@ -55,3 +62,52 @@ def predict_plane(network: Network, plane: np.ndarray, tile: int) -> np.ndarray:
         (K, Y, X) float32 that sum to 1 over K.
     """
     return blend(forward(network), plane, tiling(network, tile))
+
+
+class Predictor:
+    """A model and how it goes over planes; reads them by window and holds none whole.
+
+    Raises
+    ------
+    ValueError
+        If the model has no classes.
+    """
+
+    def __init__(self, model: Model, settings: PredictSettings) -> None:
+        if model.is_encoder:
+            raise ValueError("this model is a pre-trained encoder without classes; fine-tune it first")
+        self.classes = len(model.classes)
+        self._network = model.build().eval()
+        self._memory = settings.memory * 2**20
+        self.tiling = tiling(self._network, settings.tile)
+
+    @cached_property
+    def _forward(self) -> Function:
+        return forward(self._network.to(pick_device()))
+
+    def panels(self, source: Source, step: int, at_least: int = 1) -> list[slice]:
+        """Return columns that can be predicted at once within the memory; see `Tiling.panels`."""
+        stack = source.stack
+        values = stack.channels, np.dtype(stack.data.dtype).itemsize, self.classes
+        return self.tiling.panels(stack.plane_shape, self._memory, values, step, at_least)
+
+    def rows(self, source: Source, plane: int, columns: slice, first: int = 0, step: int = 1) -> Iterator[Rows | None]:
+        """Yield probabilities of finished rows of some columns, and None after a tile that finishes none."""
+
+        def function(window: np.ndarray) -> np.ndarray:
+            return self._forward(source.normalisation.apply(window, source.limits))
+
+        def read(y: slice, x: slice) -> np.ndarray:
+            return source.stack.read(plane, y, x)
+
+        shape = source.stack.plane_shape
+        with explained("the tile size or the memory"):
+            yield from sweep(function, read, shape, self.tiling, columns, first=first, step=step)
+
+
+def most_likely(probabilities: np.ndarray) -> np.ndarray:
+    """Return the class of every pixel, (y, x) uint8, for (K, y, x)."""
+    mask = np.empty(probabilities.shape[1:], np.uint8)
+    for row, found in enumerate(mask):  # row by row, since numpy's own result takes eight bytes per pixel
+        found[:] = probabilities[:, row].argmax(0)
+    return mask
