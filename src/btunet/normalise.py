@@ -37,8 +37,11 @@ class Normalisation:
         """Return a (C, Y, X) window as float32, clipped to -3..+5; a channel without contrast becomes 0."""
         low, high = limits[..., None, None]  # (C, 1, 1) each
         span = np.where(high > low, high - low, np.inf)
-        scaled = (window - low) / span * 2 - (high > low)  # in float64: a large offset must not cost contrast
-        return np.asarray(np.clip(scaled, -3, 5), np.float32)
+        scaled = window - low  # in float64: a large offset must not cost contrast
+        scaled /= span
+        scaled *= 2
+        scaled -= high > low
+        return np.asarray(np.clip(scaled, -3, 5, out=scaled), np.float32)
 
     def as_dict(self) -> dict[str, float]:
         """Return the percentiles as JSON-ready values."""
