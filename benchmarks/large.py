@@ -55,9 +55,9 @@ def watch(process: subprocess.Popen[bytes]) -> int:
     """Wait for a process and return the most memory it and its children held, bytes."""
     most, root = 0, psutil.Process(process.pid)
     while process.poll() is None:
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess, KeyboardInterrupt):  # it gets the signal too, and keeps what is done
             most = max(most, sum(p.memory_info().rss for p in (root, *root.children(recursive=True))))
-        time.sleep(0.1)
+            time.sleep(0.1)
     return most
 
 
@@ -84,10 +84,7 @@ def main() -> None:
     command = [sys.executable, "-m", "btunet", "predict", str(model), str(image), "--out", str(args.folder / "masks")]
     begun = time.monotonic()
     with subprocess.Popen([*command, "--format", "zarr", *flags]) as process:
-        try:
-            peak = watch(process)
-        except KeyboardInterrupt:  # it has got the signal too, and keeps what is done
-            peak = watch(process)
+        peak = watch(process)
         status = process.wait()
     seconds, peak = before["seconds"] + time.monotonic() - begun, max(before["peak"], peak)
     if status:

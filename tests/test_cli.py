@@ -313,7 +313,7 @@ def test_ctrl_c_while_predicting_leaves_no_half_of_a_stack_and_the_same_command_
 
 @pytest.mark.parametrize("name", ["one.png", "two.tif"])
 def test_several_processes_give_the_same_masks(data: Path, shell: Shell, model: Path, name: str) -> None:
-    for folder, more in (("a", ""), ("b", "--jobs 2")):
+    for folder, more in (("a", "--tile 64"), ("b", "--jobs 2 --tile 64")):
         status, out, err = shell(f"predict {model.name} images/{name} images/three.png --out {folder} {more}")
         assert status == 0, err
         assert out.split() == [f"{folder}/{name[:3]}.tif", f"{folder}/three.tif"]

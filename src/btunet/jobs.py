@@ -96,12 +96,13 @@ def predict_files(
         The files that are finished.
     """
     folder = Path(out)
+    settings = PredictSettings(**(settings or PredictSettings()).as_dict())  # a class that other processes can name
     todo = [
         _Job(
             Path(model),
             Path(image),
             folder / f"{stem(Path(image))}{FORMATS[format]}",
-            settings or PredictSettings(),
+            settings,
             probabilities,
         )
         for image in images
