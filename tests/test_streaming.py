@@ -123,8 +123,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-@pytest.mark.parametrize("suffix", [".zarr", ".tif", ".png"])
-@pytest.mark.parametrize("steps", [1, 9, 29, 55, 59])
+@pytest.mark.parametrize(
+    ("suffix", "steps"), [(".zarr", 1), (".zarr", 9), (".zarr", 29), (".zarr", 59), (".tif", 29), (".png", 55)]
+)
 def test_what_was_stopped_goes_on_to_the_same_bits_and_repeats_little(
     tmp_path: Path, model: Model, calls: list[int], suffix: str, steps: int
 ) -> None:
@@ -210,7 +211,7 @@ btunet.run(task, die)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
-@pytest.mark.parametrize("suffix", [".zarr", ".tif"])
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
 def test_a_killed_prediction_goes_on_to_the_same_bits(
     tmp_path: Path, model: Model, calls: list[int], suffix: str
 ) -> None:
