@@ -202,7 +202,7 @@ def test_the_record_says_how_the_model_came_to_be(scene: Any) -> None:
 
 def test_a_time_budget_ends_the_training(scene: Any) -> None:
     seen: list[Progress] = []
-    settings = FinetuneSettings(minutes=0.02, batch=2, patch_size=16)
+    settings = FinetuneSettings(minutes=0.02, batch=1, patch_size=16)
     model = run(finetune([scene[0]], [scene[1]], settings), seen.append)
     assert model.history[0]["steps"] == seen[-1].step > 1
     assert model.history[0]["seconds"] >= 1.2
@@ -321,7 +321,7 @@ def test_validation_averages_the_classes_but_the_background(rng: np.random.Gener
 
 
 def test_what_is_held_out_moves_no_weight(scene: Any, discs: Discs) -> None:
-    settings = FinetuneSettings(network="unet", steps=4, batch=2, patch_size=32)  # has dropout and statistics
+    settings = FinetuneSettings(network="separable-unet", steps=4, batch=2, patch_size=32)  # has dropout and statistics
     without = run(finetune([scene[0]], [scene[1]], settings))
     validation = held_out(discs)
     for every in (0, 1, 3):

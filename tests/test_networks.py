@@ -26,8 +26,8 @@ every_network = pytest.mark.parametrize("name", NETWORKS)
 
 # published: values with running statistics for 3 channels and one output, and those of the encoder (METHOD.md, 2)
 PUBLISHED = {
-    "unet": (353_104, 188_523),
-    "plain-unet": (2_081_045, 1_228_784),
+    "separable-unet": (353_104, 188_523),
+    "residual-unet": (2_081_045, 1_228_784),
     "attention-unet": (2_454_329, 1_228_784),
     "inception-unet": (3_970_963, None),
     "rca-iunet": (2_923_817, 1_400_592),
@@ -109,7 +109,7 @@ def test_nothing_normalises_the_logits(name: str) -> None:
 
 
 def test_a_network_nobody_knows_is_refused() -> None:
-    with pytest.raises(ValueError, match="there is no network 'vit'; choose one of: unet, plain-unet"):
+    with pytest.raises(ValueError, match="there is no network 'vit'; choose one of: unet, separable-unet"):
         build("vit", 1, 2)
 
 
@@ -273,7 +273,7 @@ def test_it_pretrains_finetunes_and_predicts(rng: np.random.Generator, name: str
     assert found.shape == image.shape and set(np.unique(found)) <= {0, 1}
 
 
-@pytest.mark.parametrize("name", ["unet", "plain-unet", *SPECTRAL])
+@pytest.mark.parametrize("name", ["unet", "residual-unet", *SPECTRAL])
 def test_everything_runs_in_bfloat16_if_asked_for_and_learns_nearly_the_same(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

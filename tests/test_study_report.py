@@ -136,7 +136,7 @@ def record_of(network: str, start: str, budget: str, seed: int, dice: float, **c
     } | changed
 
 
-SETTINGS = StudySettings(networks=("unet", "plain-unet"), initialisations=("random", "barlow"), budgets=("2", "all"))
+SETTINGS = StudySettings(networks=("unet", "residual-unet"), initialisations=("random", "barlow"), budgets=("2", "all"))
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_a_network_without_the_first_start_has_scores_but_no_difference(folder: 
     found = tables(summary_of(folder(runs)))
     assert len(found["2 labelled images"]) == 3
     for heading in ("Difference in Dice from random", "Convergence"):
-        assert {row["network"] for row in found[heading]} == {"plain-unet"}
+        assert {row["network"] for row in found[heading]} == {"residual-unet"}
 
 
 def test_the_summary_holds_what_is_asked_for_and_the_table_all_there_is(folder: Any, records: list[Record]) -> None:

@@ -75,7 +75,7 @@ FINETUNING = {
         zoom=(0.8, 1.25),
         light=0.5,
         memory=0.98,
-        descent=Descent(algorithm="adamw", rate=5e-3, weight_decay=1e-4),
+        descent=Descent(algorithm="adamw", rate=2e-3, weight_decay=1e-4),
     ),
     # BT-Unet: the average of cross-entropy and Dice as in the paper (its code's cross-entropy is always 0), Adam. The
     # rate stays as it is: the code lowers it on a plateau over 200 epochs, which a training of minutes does not have

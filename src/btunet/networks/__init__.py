@@ -10,13 +10,15 @@ from .attention_unet import AttentionUNet
 from .contract import Network
 from .inception_unet import InceptionUNet
 from .rca_iunet import RCAIUNet
+from .residual_unet import ResidualUNet
 from .unet import UNet
 
 __all__ = ["Network", "UNet", "build"]
 
 BUILDERS: dict[str, Callable[[int, int], Network]] = {
     "unet": UNet,
-    "plain-unet": partial(UNet, separable=False),
+    "separable-unet": partial(ResidualUNet, separable=True),
+    "residual-unet": partial(ResidualUNet, separable=False),
     "attention-unet": AttentionUNet,
     "inception-unet": InceptionUNet,
     "rca-iunet": RCAIUNet,
