@@ -135,3 +135,6 @@ class PredictSettings(Settings):
     """Prediction in overlapping tiles."""
 
     tile: int = param(512, "side of the area predicted at once, pixels", min=32, max=16384)
+    memory: int = param(
+        512, "memory for pixels read and written at a time, megabytes; the network's comes on top", min=16, max=10**6
+    )
