@@ -14,6 +14,7 @@ import pytest
 from btunet import Model
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # these tensors are too small to be worth sharing between cores
+os.environ["BTUNET_PRECISION"] = "float32"  # the same everywhere, and near to the references; other tests ask for more
 
 
 @pytest.fixture
@@ -74,7 +75,9 @@ def lively() -> Callable[..., Any]:
 
     from btunet.networks import BUILDERS, Network
 
-    def make(channels: int = 1, classes: int = 3, seed: int = 0, name: str = "unet", **options: Any) -> Network:
+    def make(
+        channels: int = 1, classes: int = 3, seed: int = 0, name: str = "layernorm-unet", **options: Any
+    ) -> Network:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = BUILDERS[name](channels, classes, **options).eval()
@@ -93,7 +96,7 @@ def lively() -> Callable[..., Any]:
 def model_of() -> Callable[..., Model]:
     """Make a `Model` that holds a network's weights."""
 
-    def make(network: Any, channels: int = 1, classes: int = 3, name: str = "unet") -> Model:
+    def make(network: Any, channels: int = 1, classes: int = 3, name: str = "layernorm-unet") -> Model:
         names = ("background", *(f"class {k}" for k in range(1, classes)))
         return Model(name, channels, names, {}).trained("finetune", network.state_dict(), steps=1)
 

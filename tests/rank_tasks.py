@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from btunet import BtunetError, PretrainSettings, Progress, as_stack, optimise, pretrain, pretraining, run
 from btunet.model import beginning
+from btunet.networks.blocks import Dropout
 from btunet.patches import Source
 from btunet.pretraining import _Learner
 from btunet.ranks import Ranks, joined
@@ -96,12 +97,12 @@ def refusal(images: list[np.ndarray], settings: PretrainSettings) -> str:
 
 
 def main(folder: Path) -> None:
-    nn.Dropout.forward = lambda self, x: x  # type: ignore[method-assign]  # every process draws its own
+    Dropout.forward = lambda self, x: x  # type: ignore[method-assign]  # every process draws its own
     optimise.LONGEST_GRADIENT = math.inf
     with joined() as ranks:
         parts = {"normalised": normalised(ranks)}
         with doubled():
-            for network, recipe in (("unet", "default"), ("separable-unet", "paper")):
+            for network, recipe in (("layernorm-unet", "default"), ("unet", "paper")):
                 parts[f"gradients of {network}"] = gradients(ranks, network)
                 parts[f"training of {network}"] = training(network, recipe)
         long = PretrainSettings(steps=1000, batch=8, patch_size=16)

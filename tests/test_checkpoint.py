@@ -46,9 +46,7 @@ def same(a: Model, b: Model) -> bool:
 # ---- the same result
 
 
-@pytest.mark.parametrize(
-    ("network", "recipe"), [("unet", "default"), ("separable-unet", "default"), ("separable-unet", "paper")]
-)
+@pytest.mark.parametrize(("network", "recipe"), [("layernorm-unet", "default"), ("unet", "default"), ("unet", "paper")])
 def test_a_training_interrupted_twice_ends_like_one_that_never_was(
     image: np.ndarray, file: Path, network: str, recipe: str
 ) -> None:
@@ -147,7 +145,7 @@ def test_a_training_that_is_abandoned_writes_nothing(image: np.ndarray, file: Pa
         ({"steps": 6}, r"e\.checkpoint is of a training with other steps \(5, not 6\); give the same, or start anew"),
         ({"batch": 8}, r"other batch \(4, not 8\)"),
         ({"patch_size": 16}, r"other patch size \(32, not 16\)"),
-        ({"network": "separable-unet"}, r"other network \(unet, not separable-unet\)"),
+        ({"network": "unet"}, r"other network \(layernorm-unet, not unet\)"),
     ],
 )
 def test_other_settings_are_refused_in_a_sentence(
@@ -213,7 +211,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(file: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(BtunetError, match=r"e\.checkpoint is not a checkpoint, or it is broken"):
             Checkpoint.load(file)
-    Model("unet", 1, (), {"encoder.a": np.zeros(3, np.float32)}).save(file)
+    Model("layernorm-unet", 1, (), {"encoder.a": np.zeros(3, np.float32)}).save(file)
     with pytest.raises(BtunetError, match=r"e\.checkpoint is not a checkpoint; choose a file made while pre-training"):
         Checkpoint.load(file)
     file.unlink()

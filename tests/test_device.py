@@ -28,16 +28,32 @@ def test_a_gpu_is_taken_when_there_is_one(monkeypatch: pytest.MonkeyPatch, avail
 
 
 @pytest.mark.parametrize(
-    ("wanted", "kind"), [(None, torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+    ("wanted", "units", "kind"),
+    [
+        ("", True, torch.bfloat16),
+        ("", False, torch.float32),
+        ("float32", True, torch.float32),
+        ("bfloat16", False, torch.bfloat16),
+    ],
 )
-def test_networks_compute_in_the_precision_asked_for_and_single_by_default(
-    monkeypatch: pytest.MonkeyPatch, wanted: str | None, kind: torch.dtype
+def test_networks_compute_in_the_precision_asked_for_or_the_one_there_are_units_for(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, units: bool, kind: torch.dtype
 ) -> None:
-    monkeypatch.delenv("BTUNET_PRECISION", raising=False)
-    if wanted:
-        monkeypatch.setenv("BTUNET_PRECISION", wanted)
+    monkeypatch.setenv("BTUNET_PRECISION", wanted)
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: units, raising=False)
     with device.precision(torch.device("cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == kind
+
+
+def test_a_version_of_torch_that_does_not_know_the_units_computes_in_single_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("BTUNET_PRECISION", raising=False)
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    with device.precision(torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
 
 
 def test_a_precision_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

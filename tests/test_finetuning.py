@@ -48,7 +48,7 @@ def scene(discs: Discs) -> tuple[np.ndarray, np.ndarray]:
 def learner(image: np.ndarray, strokes: Any, settings: FinetuneSettings = QUICK, classes: int = 2) -> _Learner:
     stacks = [as_stack(image)]
     names = [f"class {k}" for k in range(classes)]
-    return _Learner(Model("unet", 1, (), {}), names, stacks, targets_of_strokes(stacks, [strokes]), settings)
+    return _Learner(Model("layernorm-unet", 1, (), {}), names, stacks, targets_of_strokes(stacks, [strokes]), settings)
 
 
 # ---- what is learned
@@ -321,7 +321,7 @@ def test_validation_averages_the_classes_but_the_background(rng: np.random.Gener
 
 
 def test_what_is_held_out_moves_no_weight(scene: Any, discs: Discs) -> None:
-    settings = FinetuneSettings(network="separable-unet", steps=4, batch=2, patch_size=32)  # has dropout and statistics
+    settings = FinetuneSettings(network="unet", steps=4, batch=2, patch_size=32)  # has dropout and statistics
     without = run(finetune([scene[0]], [scene[1]], settings))
     validation = held_out(discs)
     for every in (0, 1, 3):
@@ -434,7 +434,9 @@ def test_a_stop_while_images_are_read_is_not_forgotten() -> None:
 
 def test_another_network_than_that_of_the_model_it_starts_from_is_refused(encoder: Model) -> None:
     settings = FinetuneSettings(network="rca-iunet", steps=1, patch_size=32)
-    with pytest.raises(ValueError, match="the model to start from is a unet, not a rca-iunet; leave the network out"):
+    with pytest.raises(
+        ValueError, match="the model to start from is a layernorm-unet, not a rca-iunet; leave the network out"
+    ):
         run(finetune([IMAGE], [STROKES], settings, start_from=encoder))
 
 

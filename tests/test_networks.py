@@ -12,10 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from btunet import FinetuneSettings, Model, PretrainSettings, as_stack, finetune, predict, pretrain, run
+from btunet.device import settle
 from btunet.finetuning import _Learner
 from btunet.labels import targets_of_strokes
 from btunet.networks import BUILDERS, build
 from btunet.networks.attention_unet import AttentionUNet
+from btunet.networks.blocks import Dropout
+from btunet.optimise import seeded
 from btunet.settings import NETWORKS
 from btunet.tiles import predict_plane
 
@@ -26,8 +29,8 @@ every_network = pytest.mark.parametrize("name", NETWORKS)
 
 # published: values with running statistics for 3 channels and one output, and those of the encoder (METHOD.md, 2)
 PUBLISHED = {
-    "separable-unet": (353_104, 188_523),
-    "residual-unet": (2_081_045, 1_228_784),
+    "unet": (353_104, 188_523),
+    "plain-unet": (2_081_045, 1_228_784),
     "attention-unet": (2_454_329, 1_228_784),
     "inception-unet": (3_970_963, None),
     "rca-iunet": (2_923_817, 1_400_592),
@@ -109,7 +112,7 @@ def test_nothing_normalises_the_logits(name: str) -> None:
 
 
 def test_a_network_nobody_knows_is_refused() -> None:
-    with pytest.raises(ValueError, match="there is no network 'vit'; choose one of: unet, separable-unet"):
+    with pytest.raises(ValueError, match="there is no network 'vit'; choose one of: layernorm-unet, unet"):
         build("vit", 1, 2)
 
 
@@ -273,7 +276,7 @@ def test_it_pretrains_finetunes_and_predicts(rng: np.random.Generator, name: str
     assert found.shape == image.shape and set(np.unique(found)) <= {0, 1}
 
 
-@pytest.mark.parametrize("name", ["unet", "residual-unet", *SPECTRAL])
+@pytest.mark.parametrize("name", ["layernorm-unet", "plain-unet", *SPECTRAL])
 def test_everything_runs_in_bfloat16_if_asked_for_and_learns_nearly_the_same(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -281,13 +284,32 @@ def test_everything_runs_in_bfloat16_if_asked_for_and_learns_nearly_the_same(
     labels, settings = 1 + (image > 0.5), FinetuneSettings(network=name, steps=1, batch=2, patch_size=32)
     for precision in ("float32", "bfloat16"):
         monkeypatch.setenv("BTUNET_PRECISION", precision)
-        encoder = run(pretrain([image], PretrainSettings(network=name, steps=1, batch=4, patch_size=32)))
+        encoder = run(pretrain([image], PretrainSettings(network=name, steps=1, batch=16, patch_size=32)))
         model = run(finetune([image], [labels], settings, start_from=encoder))
         assert all(weight.dtype in (np.float32, np.int64) for weight in model.weights.values())
         found = predict_plane(model.build().eval(), image[None].astype(np.float32), 64)
         assert found.dtype == np.float32 and np.allclose(found.sum(0), 1, atol=1e-5)
         losses.append([record["final"]["loss"] for record in model.history])
     assert losses[0] != losses[1] and losses[1] == pytest.approx(losses[0], rel=0.1)
+
+
+@every_network
+def test_a_training_keeps_the_order_of_values_that_convolutions_are_fastest_in(name: str) -> None:
+    network = settle(build(name, 1, 2))
+    found = network.encoder(torch.zeros(2, 1, 64, 64))
+    assert all(m.is_contiguous(memory_format=torch.channels_last) for m in found if min(m.shape[2:]) > 1)
+
+
+def test_dropout_keeps_the_share_and_the_sum_of_values_and_goes_back_the_way_it_came() -> None:
+    x = torch.ones(3, 7, 61, 67).to(memory_format=torch.channels_last).requires_grad_()
+    with seeded(torch.Generator().manual_seed(0)):
+        y = Dropout(0.1)(x)
+    assert y.detach().unique().tolist() == pytest.approx([0, 1 / 0.9])
+    assert (y == 0).float().mean() == pytest.approx(0.1, abs=0.004)  # 4 standard deviations of 85,827 draws
+    assert y.detach().mean((1, 2, 3)).tolist() == pytest.approx([1, 1, 1], abs=0.01)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+    assert Dropout(0.1).eval()(x) is x and torch.equal(Dropout(0.0)(x), x)
 
 
 @every_network

@@ -77,7 +77,7 @@ def parts(found: dict[str, np.ndarray], beginning: str) -> dict[str, np.ndarray]
 # ---- the same as one process
 
 
-@pytest.mark.parametrize("network", ["unet", "separable-unet"])
+@pytest.mark.parametrize("network", ["layernorm-unet", "unet"])
 def test_gradient_statistics_and_values_are_those_of_one_process_with_the_whole_batch(
     found: dict[str, dict[str, np.ndarray]], network: str
 ) -> None:
@@ -89,7 +89,7 @@ def test_gradient_statistics_and_values_are_those_of_one_process_with_the_whole_
     assert max(np.abs(value).max() for key, value in alone.items() if ": gradient " in key) > 0.1
 
 
-@pytest.mark.parametrize("network", ["unet", "separable-unet"])
+@pytest.mark.parametrize("network", ["layernorm-unet", "unet"])
 def test_a_short_training_makes_the_encoder_of_one_process_in_all(
     found: dict[str, dict[str, np.ndarray]], network: str
 ) -> None:
@@ -101,7 +101,7 @@ def test_a_short_training_makes_the_encoder_of_one_process_in_all(
 
 
 def test_only_the_first_process_tells_how_far_it_is(found: dict[str, dict[str, np.ndarray]]) -> None:
-    told = [found[name]["training of unet: yielded"].tolist() for name in NAMES]
+    told = [found[name]["training of layernorm-unet: yielded"].tolist() for name in NAMES]
     assert told == [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4], []]
 
 
@@ -217,7 +217,9 @@ def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_torchrun_makes_one_encoder_and_speaks_with_one_voice(here: Path) -> None:
     done = torchrun("-m", "btunet", *LINE)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 1 and done.stdout.startswith("e.safetensors  pre-trained encoder: unet")
+    assert len(done.stdout.splitlines()) == 1 and done.stdout.startswith(
+        "e.safetensors  pre-trained encoder: layernorm-unet"
+    )
     assert done.stderr.count("reading images") == 1 and done.stderr.count("pre-training 4/4") == 1
     assert sorted(p.name for p in here.iterdir()) == ["e.safetensors", "image.tif"]
     model = Model.load("e.safetensors")

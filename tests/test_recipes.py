@@ -30,7 +30,7 @@ from btunet.recipes import FINETUNING, PRETRAINING, Descent, FinetuneRecipe, Pre
 from btunet.settings import RECIPES
 from btunet.views import twin_views
 
-PAPER = PretrainSettings(recipe="paper", network="separable-unet", steps=1, batch=8, patch_size=32)
+PAPER = PretrainSettings(recipe="paper", network="unet", steps=1, batch=8, patch_size=32)
 
 
 def strokes_of(mask: np.ndarray, share: float = 0.2) -> np.ndarray:
@@ -175,7 +175,7 @@ def test_the_paper_keeps_the_last_weights_and_ours_their_average(discs: Any) -> 
     for recipe in RECIPES:
         settings = FinetuneSettings(recipe=recipe, steps=3, batch=2, patch_size=32)
         targets = targets_of_strokes(stacks, [mask[:] + 1])
-        student = _Learner(Model("unet", 1, (), {}), ["a", "b"], stacks, targets, settings)
+        student = _Learner(Model("layernorm-unet", 1, (), {}), ["a", "b"], stacks, targets, settings)
         for step in range(3):
             student.step(step / 3)
         last = student.network.state_dict()
@@ -191,7 +191,9 @@ def test_ours_draws_a_rare_class_as_often_as_the_others_and_the_paper_as_often_a
     strokes = np.ones((1, 96, 96), int)
     strokes[0, :, :10] = 2  # a tenth
     stacks, settings = [as_stack(image)], FinetuneSettings(recipe=recipe, steps=1, batch=1, patch_size=16)
-    student = _Learner(Model("unet", 1, (), {}), ["a", "b"], stacks, targets_of_strokes(stacks, [strokes]), settings)
+    student = _Learner(
+        Model("layernorm-unet", 1, (), {}), ["a", "b"], stacks, targets_of_strokes(stacks, [strokes]), settings
+    )
     balanced, drawn = student.recipe.balanced, 0
     for _ in range(400):
         _, _, y, x = student.annotations.draw(student.rng, balanced)
@@ -211,10 +213,10 @@ def test_the_record_of_a_model_says_which_recipe_made_it(discs: Any, tmp_path: P
     quick = ["--recipe", "paper", "--steps", "2", "--batch", "4", "--patch-size", "32"]
     encoder, model = tmp_path / "e.safetensors", tmp_path / "m.safetensors"
     files = ["--images", str(tmp_path / "a.tif"), "--labels", str(tmp_path / "mask.tif")]
-    network = ["--network", "separable-unet"]
+    network = ["--network", "unet"]
     assert main(["pretrain", str(tmp_path / "a.tif"), "--out", str(encoder), *network, *quick]) == 0
     assert main(["finetune", *files, "--start-from", str(encoder), "--out", str(model), *quick]) == 0
     made = Model.load(model)
-    assert made.network == "separable-unet"
+    assert made.network == "unet"
     assert [record["settings"]["recipe"] for record in made.history] == ["paper", "paper"]
-    assert "separable-unet" in capsys.readouterr().out
+    assert "unet" in capsys.readouterr().out

@@ -53,7 +53,7 @@ def planes(plan: Plan, run: Run) -> set[tuple[int, int]]:
 def file_of(tmp_path: Path, lively: Any, model_of: Any) -> Callable[..., str]:
     """Write a model file."""
 
-    def make(name: str, network: str = "unet") -> str:
+    def make(name: str, network: str = "layernorm-unet") -> str:
         model = model_of(lively(classes=2, name=network), classes=2, name=network)
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         return str(model.save(tmp_path / name))
@@ -100,7 +100,7 @@ def labelled(discs: Any) -> Callable[..., list[Labelled]]:
 
 
 def settings_of(**changed: Any) -> StudySettings:
-    few = {"networks": ("separable-unet",), "initialisations": ("random",), "budgets": ("2",)}
+    few = {"networks": ("unet",), "initialisations": ("random",), "budgets": ("2",)}
     return StudySettings(**(few | {"seeds": 1, "steps": 2, "pretrain_steps": 1} | changed))
 
 
@@ -159,7 +159,7 @@ def test_a_budget_that_is_none_of_these_is_refused_with_one_sentence(budget: str
 def test_budgets_of_more_planes_than_there_are_are_left_out() -> None:
     plan = plan_of(10, budgets=("2", "8", "9", "9x2", "all"))  # two of the ten are held out
     assert [r.budget for r in plan.runs if r.seed == 0 and r.initialisation == "random"] == ["2", "8", "all"]
-    assert len(planes(plan, Run("unet", "random", "all", 0))) == 8
+    assert len(planes(plan, Run("layernorm-unet", "random", "all", 0))) == 8
 
 
 def test_a_study_of_which_nothing_is_possible_is_refused() -> None:
@@ -170,7 +170,9 @@ def test_a_study_of_which_nothing_is_possible_is_refused() -> None:
 def test_a_bigger_budget_holds_the_smaller_ones_of_its_seed() -> None:
     plan = plan_of(40, budgets=("2", "5", "5x3", "50%", "all"), seeds=4)
     for seed in range(4):
-        sets = [planes(plan, Run("unet", "random", budget, seed)) for budget in ("2", "5", "5x3", "50%", "all")]
+        sets = [
+            planes(plan, Run("layernorm-unet", "random", budget, seed)) for budget in ("2", "5", "5x3", "50%", "all")
+        ]
         assert [len(s) for s in sets] == [2, 5, 5, 17, 34]
         assert all(smaller <= bigger for smaller, bigger in pairwise(sets))
 
@@ -178,7 +180,7 @@ def test_a_bigger_budget_holds_the_smaller_ones_of_its_seed() -> None:
 def test_all_networks_and_starts_see_the_same_labels_and_another_seed_does_not() -> None:
     masks = {place: np.resize(np.eye(40, dtype=np.uint8), (40, 40)) for place in masks_of(*[(0, 1)] * 40)}
     plan = plan_of(
-        masks=masks, networks=("unet", "residual-unet"), initialisations=STARTS, budgets=("3", "3x2"), seeds=3
+        masks=masks, networks=("layernorm-unet", "plain-unet"), initialisations=STARTS, budgets=("3", "3x2"), seeds=3
     )
     seen: dict[tuple[int, str], list[bytes]] = {}
     for planned in plan.runs:
@@ -194,7 +196,7 @@ def test_the_first_planes_show_all_classes() -> None:
     rare = masks_of(*[(0,)] * 20, *[(0, 1)] * 20, *[(0, 2)] * 3, *[(0, 3)] * 3)
     plan = plan_of(masks=rare, budgets=("3", "all"), seeds=10)
     for seed in range(10):
-        shown = {int(k) for p in planes(plan, Run("unet", "random", "3", seed)) for k in np.unique(rare[p])}
+        shown = {int(k) for p in planes(plan, Run("layernorm-unet", "random", "3", seed)) for k in np.unique(rare[p])}
         assert shown == {0, 1, 2, 3}
 
 
@@ -228,7 +230,7 @@ def test_what_is_to_be_ignored_is_no_class() -> None:
 
 
 def test_runs_of_a_seed_come_together_and_rates_are_tried_first() -> None:
-    plan = plan_of(budgets=("2", "5", "all"), seeds=3, networks=("unet", "residual-unet"), rates=(0.001, 0.01))
+    plan = plan_of(budgets=("2", "5", "all"), seeds=3, networks=("layernorm-unet", "plain-unet"), rates=(0.001, 0.01))
     tuning, others = plan.runs[:4], plan.runs[4:]
     assert [(r.network, r.rate) for r in tuning] == [(n, r) for n in plan.settings.networks for r in (0.001, 0.01)]
     assert {(r.initialisation, r.budget, r.seed) for r in tuning} == {("random", "5", 0)}
@@ -249,7 +251,7 @@ def test_rates_without_planes_to_choose_them_on_are_refused() -> None:
 
 def test_names_of_runs_are_unique_and_safe_as_names_of_files(tmp_path: Path, file_of: Any) -> None:
     file = file_of("deep/my encoder.v2.safetensors")
-    networks = ("unet", "smp:resnet18", "smp:tu-hub:who/what")
+    networks = ("layernorm-unet", "smp:resnet18", "smp:tu-hub:who/what")
     starts = ("random", "barlow", "random+barlow", file, f"{file}+barlow", "imagenet", "imagenet+barlow")
     plan = plan_of(networks=networks, initialisations=starts, budgets=("1", "10%", "1x1", "all"), rates=(0.001, 1e-05))
     names = [planned.name for planned in plan.runs]
@@ -264,7 +266,7 @@ def test_names_of_runs_are_unique_and_safe_as_names_of_files(tmp_path: Path, fil
 @pytest.mark.parametrize(
     "twice",
     [
-        {"networks": ("unet", "unet")},
+        {"networks": ("layernorm-unet", "layernorm-unet")},
         {"initialisations": ("barlow", "barlow")},
         {"budgets": ("2", "2")},
         {"rates": (0.01, 0.01)},
@@ -318,13 +320,13 @@ def test_a_start_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_starts_the_network_it_is_of_and_imagenet_those_of_the_zoo(file_of: Any) -> None:
-    file = file_of("residual.safetensors", "residual-unet")
-    networks, starts = ("unet", "residual-unet", "smp:resnet18"), ("random", file, "imagenet+barlow")
+    file = file_of("residual.safetensors", "plain-unet")
+    networks, starts = ("layernorm-unet", "plain-unet", "smp:resnet18"), ("random", file, "imagenet+barlow")
     plan = plan_of(networks=networks, initialisations=starts, seeds=1)
     assert [(r.network, r.initialisation) for r in plan.runs] == [
-        ("unet", "random"),
-        ("residual-unet", "random"),
-        ("residual-unet", file),
+        ("layernorm-unet", "random"),
+        ("plain-unet", "random"),
+        ("plain-unet", file),
         ("smp:resnet18", "random"),
         ("smp:resnet18", "imagenet+barlow"),
     ]
@@ -332,26 +334,26 @@ def test_a_file_starts_the_network_it_is_of_and_imagenet_those_of_the_zoo(file_o
 
 def test_rates_are_tried_from_the_first_start_that_fits_the_network() -> None:
     starts = ("imagenet", "random")
-    plan = plan_of(networks=("unet", "smp:resnet18"), initialisations=starts, seeds=1, rates=(0.01,))
+    plan = plan_of(networks=("layernorm-unet", "smp:resnet18"), initialisations=starts, seeds=1, rates=(0.01,))
     assert [(r.network, r.initialisation) for r in plan.runs if r.rate] == [
-        ("unet", "random"),
+        ("layernorm-unet", "random"),
         ("smp:resnet18", "imagenet"),
     ]
 
 
 def test_a_start_that_fits_no_network_and_a_network_that_no_start_fits_are_refused(file_of: Any) -> None:
-    file = file_of("e.safetensors", "residual-unet")
-    with pytest.raises(ValueError, match=r"the start .*e.safetensors fits none of the networks unet, separable-unet"):
-        plan_of(networks=("unet", "separable-unet"), initialisations=("random", file))
-    with pytest.raises(ValueError, match="the start imagenet fits none of the networks unet"):
+    file = file_of("e.safetensors", "plain-unet")
+    with pytest.raises(ValueError, match=r"the start .*e.safetensors fits none of the networks layernorm-unet, unet"):
+        plan_of(networks=("layernorm-unet", "unet"), initialisations=("random", file))
+    with pytest.raises(ValueError, match="the start imagenet fits none of the networks layernorm-unet"):
         plan_of(initialisations=("random", "imagenet"))
-    with pytest.raises(ValueError, match="the network unet fits none of the starts imagenet"):
-        plan_of(networks=("unet", "smp:resnet18"), initialisations=("imagenet",))
+    with pytest.raises(ValueError, match="the network layernorm-unet fits none of the starts imagenet"):
+        plan_of(networks=("layernorm-unet", "smp:resnet18"), initialisations=("imagenet",))
 
 
 def test_a_network_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(ValueError, match="network is 'vit'; choose one of: unet, "):
-        plan_of(networks=("unet", "vit"))
+    with pytest.raises(ValueError, match="network is 'vit'; choose one of: layernorm-unet, "):
+        plan_of(networks=("layernorm-unet", "vit"))
 
 
 # ---- a study and what it writes
@@ -422,7 +424,7 @@ def test_more_seeds_budgets_networks_and_starts_make_the_new_runs_only(made: Any
     ):
         made(**more)
         assert len(calls) == len(records(out)) == count
-    made(networks=("residual-unet", "separable-unet"))
+    made(networks=("plain-unet", "unet"))
     assert len(calls) == 9 and old.items() <= records(out).items()
 
 
@@ -499,8 +501,8 @@ def test_a_study_that_is_stopped_at_once_still_has_a_summary(made: Any) -> None:
 def test_the_stage_says_which_run_of_how_many(made: Any) -> None:
     stages: list[str] = []
     made(seeds=2, on_progress=lambda progress: stages.append(progress.stage))
-    assert stages[0] == "run 1/2: separable-unet, random, 2, seed 0: reading images"
-    assert stages[-1] == "run 2/2, 0 min left: separable-unet, random, 2, seed 1: predicting"
+    assert stages[0] == "run 1/2: unet, random, 2, seed 0: reading images"
+    assert stages[-1] == "run 2/2, 0 min left: unet, random, 2, seed 1: predicting"
 
 
 def timeless(record: dict[str, Any]) -> dict[str, Any]:
@@ -519,13 +521,11 @@ def test_a_run_that_is_made_again_gives_the_same_numbers(made: Any) -> None:
     asked = {"initialisations": ("random", "barlow"), "seeds": 2}
     out = made(**asked)
     before = records(out)
-    for name in ("separable-unet__barlow__2__seed1", "separable-unet__random__2__seed0"):
+    for name in ("unet__barlow__2__seed1", "unet__random__2__seed0"):
         (out / "runs" / f"{name}.json").unlink()
     made(**asked)
     assert {name: timeless(r) for name, r in records(out).items()} == {name: timeless(r) for name, r in before.items()}
-    assert (
-        before["separable-unet__barlow__2__seed1"]["start"] == records(out)["separable-unet__barlow__2__seed1"]["start"]
-    )
+    assert before["unet__barlow__2__seed1"]["start"] == records(out)["unet__barlow__2__seed1"]["start"]
 
 
 def test_all_arms_of_a_seed_differ_in_their_start_only(made: Any, spied: Any) -> None:
@@ -544,10 +544,10 @@ def test_all_arms_of_a_seed_differ_in_their_start_only(made: Any, spied: Any) ->
 
 def test_the_rate_that_validates_best_is_used_and_test_images_are_not_looked_at(made: Any, spied: Any) -> None:
     predicted = spied("predict")
-    out = made(rates=(1e-4, 1e-2), networks=("separable-unet", "residual-unet"))
+    out = made(rates=(1e-4, 1e-2), networks=("unet", "plain-unet"))
     assert [len(args[1]) for args, _ in predicted] == [0, 0, 0, 0, 2, 2]
     runs = records(out)
-    for network in ("separable-unet", "residual-unet"):
+    for network in ("unet", "plain-unet"):
         tried = {r["rate"]: r["curve"][-1][1] for r in runs.values() if r["tuning"] and r["network"] == network}
         (final,) = (r for r in runs.values() if not r["tuning"] and r["network"] == network)
         assert set(tried) == {1e-4, 1e-2} and tried[final["rate"]] == max(tried.values())
@@ -592,16 +592,16 @@ def test_one_pre_training_serves_all_seeds_and_budgets_and_sees_all_images(
     out = made(initialisations=("barlow",), seeds=2, budgets=("2", "all"), unlabelled=more)
     (((images, settings), options),) = calls
     assert [s.name for s in images] == [*(f"0-{i}" for i in range(6)), "7-0", "7-1"]
-    assert settings.network == options["start_from"].network == "separable-unet" and settings.steps == 1
-    assert [file.name for file in (out / "encoders").iterdir()] == ["separable-unet__barlow.safetensors"]
-    encoder = Model.load(out / "encoders" / "separable-unet__barlow.safetensors")
+    assert settings.network == options["start_from"].network == "unet" and settings.steps == 1
+    assert [file.name for file in (out / "encoders").iterdir()] == ["unet__barlow.safetensors"]
+    encoder = Model.load(out / "encoders" / "unet__barlow.safetensors")
     assert len(tuned) == 4 and all(
         np.array_equal(o["start_from"].weights[key], w) for _, o in tuned for key, w in encoder.weights.items()
     )
 
 
 def test_a_chain_pre_trains_what_a_file_begins(made: Any, spied: Any, file_of: Any) -> None:
-    calls, file = spied("pretrain"), file_of("my+encoder.safetensors", "separable-unet")
+    calls, file = spied("pretrain"), file_of("my+encoder.safetensors", "unet")
     out = made(initialisations=("random", file, f"{file}+barlow", "barlow+barlow"))
     given = Model.load(file)
     assert len(calls) == 3  # barlow+barlow is two
@@ -627,7 +627,7 @@ def test_weights_are_fetched_before_the_first_run_and_a_true_reply_stops_there_t
         return Model(network, channels, (), {})
 
     monkeypatch.setattr(bench, "import_encoder", fetch)
-    asked = {"networks": ("separable-unet", "smp:resnet18"), "initialisations": ("random", "imagenet+barlow")}
+    asked = {"networks": ("unet", "smp:resnet18"), "initialisations": ("random", "imagenet+barlow")}
     with pytest.raises(BtunetError, match="the weights cannot be fetched"):
         made(**asked)
     there_is_internet, replies = True, iter([True])
@@ -638,21 +638,21 @@ def test_weights_are_fetched_before_the_first_run_and_a_true_reply_stops_there_t
 def test_a_file_may_be_called_like_imagenet(
     made: Any, file_of: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    file_of("imagenet-like.safetensors", "separable-unet")
+    file_of("imagenet-like.safetensors", "unet")
     monkeypatch.chdir(tmp_path)
     out = made(initialisations=("imagenet-like.safetensors",))
-    assert list(records(out)) == ["separable-unet__imagenet-like__2__seed0"]
+    assert list(records(out)) == ["unet__imagenet-like__2__seed0"]
 
 
 def test_a_file_is_the_same_start_from_wherever_it_is_named(
     made: Any, file_of: Any, spied: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    file = file_of("encoder.safetensors", "separable-unet")
+    file = file_of("encoder.safetensors", "unet")
     made(initialisations=("random", file))
     calls = spied("finetune")
     monkeypatch.chdir(tmp_path)
     out = made(initialisations=("random", "encoder.safetensors"))
-    assert not calls and "| separable-unet | encoder |" in (out / "summary.md").read_text(encoding="utf-8")
+    assert not calls and "| unet | encoder |" in (out / "summary.md").read_text(encoding="utf-8")
 
 
 def test_the_planes_of_a_stack_count_each(made: Any, discs: Any) -> None:
@@ -760,9 +760,9 @@ def test_a_test_image_that_is_black_is_no_mistake(made: Any) -> None:
 def test_what_a_killed_process_left_half_written_is_not_taken_for_a_run(made: Any) -> None:
     out = made()
     name = next(iter(records(out)))
-    (out / "runs" / f".{name}.123.part.json").write_text('{"network": "separable-unet", "ini')
+    (out / "runs" / f".{name}.123.part.json").write_text('{"network": "unet", "ini')
     made(seeds=2)
-    assert (out / "runs.csv").read_text().count("separable-unet") == 2
+    assert (out / "runs.csv").read_text().count("unet") == 2
 
 
 def test_a_run_that_was_cut_off_is_named(made: Any) -> None:
@@ -1003,7 +1003,7 @@ Shell = Callable[[str], tuple[int, str, str]]
 
 def line(out: str, place: str = "--images images --masks masks", **changed: Any) -> str:
     """Return a command that is done in a second."""
-    few = {"networks": "separable-unet", "initialisations": "random", "budgets": 2, "seeds": 1}
+    few = {"networks": "unet", "initialisations": "random", "budgets": 2, "seeds": 1}
     chosen = few | {"steps": 2, "pretrain-steps": 1} | changed
     return f"study {place} --out {out} " + " ".join(f"--{name} {value}" for name, value in chosen.items())
 
@@ -1087,7 +1087,7 @@ def test_the_command_takes_numbered_objects(folder: Path, shell: Shell) -> None:
             "--images images --masks masks --budgets 99",
             "there are 5 labelled planes to train on; give a budget of that",
         ),
-        ("--images images --masks masks --networks vit", "network is 'vit'; choose one of: unet, "),
+        ("--images images --masks masks --networks vit", "network is 'vit'; choose one of: layernorm-unet, "),
         ("--images images --masks masks --initialisations moco", "the start 'moco' is none of random, barlow and"),
         ("--images images --masks masks --initialisations imagenet", "the start imagenet fits none of the networks"),
         ("--images images --masks masks --seeds 0", "seeds is 0; it must be at least 1"),
@@ -1147,6 +1147,6 @@ def test_a_study_that_was_killed_goes_on_where_it_was(folder: Path, shell: Shell
     status, _, err = shell(command)
     assert status == 0, err
     assert {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in done} == done
-    assert sorted(records(folder / "found")) == [f"separable-unet__random__2__seed{seed}" for seed in range(4)]
+    assert sorted(records(folder / "found")) == [f"unet__random__2__seed{seed}" for seed in range(4)]
     assert (folder / "found" / "summary.md").read_text(encoding="utf-8").startswith("# Study\n\n4 runs of 2 steps")
-    assert (folder / "found" / "runs.csv").read_text().count("separable-unet,random,2") == 4
+    assert (folder / "found" / "runs.csv").read_text().count("unet,random,2") == 4

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from .device import pick_device, precision
+from .device import pick_device, precision, settle
 from .images import Stack, as_stack, check_contrast
 from .labels import IGNORE, Targets, check_classes, target_of_strokes, targets_of_masks, targets_of_strokes
 from .losses import masked_loss
 from .metrics import Counts, count
 from .model import Model, beginning, check_channels
-from .networks import Network
 from .optimise import Average, Clock, Trainer, explained, seeded
 from .patches import Annotations, Source
 from .recipes import FINETUNING
@@ -144,8 +143,8 @@ class _Learner:
             self.annotations.put(image, plane, target)
         self.rng = np.random.default_rng(settings.seed)
         self.generator = torch.Generator().manual_seed(settings.seed)
-        self.network = model.build(len(names), settings.seed).to(self.device).train()
-        self.shown: Network = model.build(len(names), settings.seed).to(self.device).eval()
+        self.network = settle(model.build(len(names), settings.seed)).train()
+        self.shown = settle(model.build(len(names), settings.seed)).eval()
         self.recipe = FINETUNING[settings.recipe]
         self.trainer = Trainer(self.network, self.recipe.descent, settings.learning_rate)
         self.average = Average(self.network, self.recipe.memory)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .barlow import Projector, barlow_twins, effective_rank
 from .checkpoint import Checkpoint, broken
-from .device import pick_device, precision
+from .device import pick_device, precision, settle
 from .images import Stack, as_stack, check_contrast
 from .model import Model, beginning
 from .optimise import Clock, Trainer, explained, seeded
@@ -137,7 +137,7 @@ class _Learner:
         self.rng = np.random.default_rng(settings.seed)
         self.generator = torch.Generator().manual_seed(settings.seed)
         network = model.build(classes=len(model.classes) or 2, seed=settings.seed)
-        self.encoder = network.encoder.to(self.device).train()
+        self.encoder = settle(network.encoder).train()
         self.dimensions = self.recipe.dimensions or settings.batch // 2
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .device import pick_device, precision
+from .device import precision, settle
 from .model import Model
 from .networks import Network
 from .optimise import explained
@@ -83,7 +83,7 @@ class Predictor:
 
     @cached_property
     def _forward(self) -> Function:
-        return forward(self._network.to(pick_device()))
+        return forward(settle(self._network))
 
     def panels(self, source: Source, step: int, at_least: int = 1) -> list[slice]:
         """Return columns that can be predicted at once within the memory; see `Tiling.panels`."""

@@ -9,16 +9,16 @@ from ..settings import NETWORKS, ZOO
 from .attention_unet import AttentionUNet
 from .contract import Network
 from .inception_unet import InceptionUNet
+from .layernorm_unet import LayerNormUNet
 from .rca_iunet import RCAIUNet
-from .residual_unet import ResidualUNet
 from .unet import UNet
 
-__all__ = ["Network", "UNet", "build"]
+__all__ = ["Network", "build"]
 
 BUILDERS: dict[str, Callable[[int, int], Network]] = {
-    "unet": UNet,
-    "separable-unet": partial(ResidualUNet, separable=True),
-    "residual-unet": partial(ResidualUNet, separable=False),
+    "layernorm-unet": LayerNormUNet,
+    "unet": partial(UNet, separable=True),
+    "plain-unet": partial(UNet, separable=False),
     "attention-unet": AttentionUNet,
     "inception-unet": InceptionUNet,
     "rca-iunet": RCAIUNet,

@@ -30,6 +30,19 @@ def conv_norm_relu(inputs: int, outputs: int, size: int, *, separable: bool = Fa
     return nn.Sequential(conv(inputs, outputs, size, separable=separable), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
+class Dropout(nn.Dropout):
+    """Dropout that, on a processor, draws 16 bits per value: torch's own took a sixth of a training step there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with a share p of its values 0 and the others larger by as much; x itself when not training."""
+        if not self.training or x.device.type != "cpu":
+            return super().forward(x)
+        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        bits = words.view(torch.int16)[: x.numel()].as_strided(x.shape, x.stride())
+        kept = bits >= round(self.p * 2**16) - 2**15
+        return x * kept / (1 - self.p)
+
+
 class ResidualDouble(nn.Module):
     """[3×3 convolution, BN, ReLU] twice, dropout 0.1, plus a 1×1 convolution with BN; nothing follows the sum."""
 
@@ -38,7 +51,7 @@ class ResidualDouble(nn.Module):
         self.body = nn.Sequential(
             conv_norm_relu(inputs, outputs, 3, separable=separable),
             conv_norm_relu(outputs, outputs, 3, separable=separable),
-            nn.Dropout(0.1),
+            Dropout(0.1),
         )
         self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs))
 

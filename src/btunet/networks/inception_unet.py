@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from .blocks import WIDTHS, HybridPool
+from .blocks import WIDTHS, Dropout, HybridPool
 from .contract import Network, reach
 
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.2)  # per level, finest first
@@ -40,7 +40,7 @@ class Inception(nn.Module):
         self.branches = nn.ModuleList(nn.Conv2d(inputs, outputs, size, padding=size // 2) for size in (3, 1, 5))
         self.branches.append(HybridPool(inputs, factor=1))
         self.norms = nn.ModuleList(nn.BatchNorm2d(f) for f in (outputs, outputs, outputs, inputs))
-        self.mix = nn.Sequential(nn.Conv2d(3 * outputs + inputs + extra, outputs, 1), nn.ReLU(), nn.Dropout(dropout))
+        self.mix = nn.Sequential(nn.Conv2d(3 * outputs + inputs + extra, outputs, 1), nn.ReLU(), Dropout(dropout))
         self.shortcut = None if extra else nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor, *extra: Tensor) -> Tensor:
