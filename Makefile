@@ -2,6 +2,8 @@
 # make test      run all tests; without a display, on a virtual one
 # make check     format, lint and types
 # make test-qt6  run the window tests on PyQt6, in an environment of their own
+# make bench-strokes DATA=FOLDER OUT=FOLDER [ARGS=...]
+#                compare with a random forest on the same few strokes; minutes, hours with ARGS=" ", see benchmarks/strokes
 #
 # Each sets up what it needs first. PYTHON=... chooses the Python (3.11 or newer).
 
@@ -9,7 +11,7 @@ SCREEN = $(or $(DISPLAY),$(filter Darwin,$(shell uname)))
 XVFB = $(if $(SCREEN),,$(shell command -v xvfb-run 2>/dev/null))
 ON_SCREEN = $(if $(XVFB),$(XVFB) -a -s "-screen 0 1400x900x24")
 
-.PHONY: app test check test-qt6 system system-qt6
+.PHONY: app test check test-qt6 bench-strokes system system-qt6
 .NOTPARALLEL:
 
 app: HOW = $(if $(SCREEN),,$(if $(XVFB),--headless,--no-window) --out demo)
@@ -28,8 +30,17 @@ check: .venv/dev.stamp
 test-qt6: .venv-qt6/test.stamp
 	QT_API=pyqt6 $(ON_SCREEN) .venv-qt6/bin/python -m pytest -o qt_api=pyqt6 tests/gui
 
+SHORT = --arms forest logistic btunet-random --budgets 1x3 4x5 --efforts 10s --seeds 1 --test 6
+ARGS = $(SHORT)
+bench-strokes: .venv/bench.stamp
+	$(if $(DATA),,$(error which image sets? make bench-strokes DATA=FOLDER OUT=FOLDER))
+	$(if $(OUT),,$(error where to? make bench-strokes DATA=FOLDER OUT=FOLDER))
+	PYTHONPATH=benchmarks .venv/bin/python -m strokes run $(DATA) $(OUT) $(ARGS)
+	PYTHONPATH=benchmarks .venv/bin/python -m strokes report $(OUT)
+
 .venv/app.stamp: EXTRAS = app
 .venv/dev.stamp: EXTRAS = app,dev
+.venv/bench.stamp: EXTRAS = bench
 .venv-qt6/test.stamp: EXTRAS = app-qt6,test
 .venv/app.stamp .venv/dev.stamp: | system
 .venv-qt6/test.stamp: | system-qt6

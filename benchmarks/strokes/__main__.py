@@ -19,6 +19,7 @@ from btunet import FinetuneSettings, PretrainSettings
 
 from .arms import ARMS, PIXELS, Arm, network_arms
 from .bench import Plan, bench
+from .report import report
 from .sets import load, names_in
 
 DEFAULTS = {f.name: f.default for f in fields(Plan)}
@@ -29,12 +30,22 @@ def main(words: Sequence[str] | None = None) -> None:
     chosen = _parser().parse_args(words)
     if chosen.verb == "run":
         _run(chosen)
+    else:
+        print(report(chosen.out, chosen.against, chosen.test))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="strokes", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    run = verbs.add_parser("run", help="make the runs that are missing")
+    _add_run(verbs.add_parser("run", help="make the runs that are missing"))
+    summary = verbs.add_parser("report", help="write report.md and curves")
+    summary.add_argument("out", type=Path, help="folder of rows.csv")
+    summary.add_argument("--against", nargs="+", default=["forest"], help="arms to compare with: the best of them")
+    summary.add_argument("--test", type=int, help="only runs with this limit of test images")
+    return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("data", type=Path, help="folder of the sets")
     run.add_argument("out", type=Path, help="folder for rows.csv and encoders")
     run.add_argument("--sets", nargs="+", help="by default all there are")
@@ -45,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--first-seed", type=int, default=0)
     run.add_argument("--rounds", type=int, default=DEFAULTS["rounds"], help="of corrections")
     run.add_argument("--corrections", type=int, default=DEFAULTS["corrections"], help="strokes per image and round")
+    run.add_argument("--fresh", type=int, default=DEFAULTS["fresh"], help="further images opened in every round")
     run.add_argument("--test", type=int, default=0, help="test images at most; 0 = all")
     run.add_argument("--threads", type=int, default=1)
     run.add_argument("--memory", type=int, default=DEFAULTS["megabytes"], help="megabytes to keep features in")
@@ -52,7 +64,6 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--recipe", help="of the network arms")
     run.add_argument("--pretrain-minutes", type=float)
     run.add_argument("--pretrain-steps", type=int)
-    return parser
 
 
 def _run(chosen: argparse.Namespace) -> None:
@@ -70,6 +81,7 @@ def _run(chosen: argparse.Namespace) -> None:
         tuple(chosen.efforts),
         chosen.rounds,
         chosen.corrections,
+        chosen.fresh,
         chosen.test,
         chosen.threads,
         chosen.memory,

@@ -1,7 +1,7 @@
 """A simulated person: strokes to begin with, strokes where a prediction is wrong, and how much was painted.
 
 Every stroke is one of `btunet.annotator`: a wobbly line of 15 to 60 pixels with a brush of radius 2, inside one class,
-never across its border.
+never across its border: the longest of three that begin at random.
 
 - *To begin*: in every object class, strokes that start well inside any of its parts. In the background, a person paints
   beside the objects as well as far away, so strokes alternate: the first, third, … within `NEAR` pixels of an object,
@@ -14,17 +14,15 @@ never across its border.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.random import Generator
-from scipy.ndimage import binary_dilation, distance_transform_edt, find_objects, label
-from skimage.morphology import skeletonize
+from scipy.ndimage import distance_transform_edt, label
 
-from btunet.annotator import paint
 from btunet.labels import IGNORE
 from btunet.studies.plan import Plane, planes_of
 
+from .hand import Hand, outline
 from .sets import ImageSet, Masks
 
 NEAR = 20.0  # pixels from an object that count as beside it
@@ -51,31 +49,6 @@ class Painting:
         return sum(int((values != unknown).sum()) for values in self.labels.values())
 
 
-@dataclass
-class Hand:
-    """Paints strokes on one plane and keeps account."""
-
-    shape: tuple[int, int]
-    rng: Generator
-    strokes: int = 0
-    length: int = 0
-    values: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.values = np.zeros(self.shape, np.uint8)
-
-    def stroke(self, region: np.ndarray, k: int) -> None:
-        """Paint one stroke in class ``k`` inside a (Y, X) region, if there is any."""
-        box = find_objects(region.astype(np.uint8))
-        if not box:
-            return
-        inside = region[box[0]]
-        line = paint(np.where(inside, k, IGNORE), 1, self.rng) > 0
-        self.values[box[0]][line] = k + 1
-        self.strokes += 1
-        self.length += int(skeletonize(line).sum())
-
-
 def begin(images: ImageSet, budget: str, seed: int) -> Painting:
     """Return what a person annotates first.
 
@@ -92,7 +65,7 @@ def begin(images: ImageSet, budget: str, seed: int) -> Painting:
     planes = showing_all(images, seed)[:count]
     if not strokes:
         masks = {plane: images.masks[plane] for plane in planes}
-        return Painting(masks, dense=True, length=sum(_outline(mask) for mask in masks.values()))
+        return Painting(masks, dense=True, length=sum(outline(mask) for mask in masks.values()))
     return _painted(
         {plane: images.masks[plane] for plane in planes}, seed, lambda mask, hand: first(mask, strokes, hand)
     )
@@ -124,6 +97,13 @@ def first(mask: np.ndarray, per_class: int, hand: Hand) -> None:
             hand.stroke(mask == k, k)
 
 
+def opened(painting: Painting, images: ImageSet, seed: int, count: int) -> Painting:
+    """Return the painting with the next planes opened, on which nothing is painted yet."""
+    fresh = [plane for plane in showing_all(images, seed) if plane not in painting.labels][:count]
+    empty = {plane: np.zeros_like(images.masks[plane]) for plane in fresh}
+    return replace(painting, labels={**painting.labels, **empty})
+
+
 def correct(
     painting: Painting, predictions: Masks, images: ImageSet, *, strokes: int, seed: int, turn: int
 ) -> Painting:
@@ -144,7 +124,6 @@ def correct(
     """
     if painting.dense:
         raise ValueError("dense masks hold no mistakes to correct; choose a budget of strokes")
-
     masks = {plane: images.masks[plane] for plane in painting.labels}
     wrong = {plane: np.stack([masks[plane], predictions[plane]]) for plane in masks}
     added = _painted(wrong, seed, lambda pair, hand: mend(pair[0], pair[1], strokes, hand), turn)
@@ -187,11 +166,3 @@ def _painted(
         strokes=sum(hand.strokes for hand in hands.values()),
         length=sum(hand.length for hand in hands.values()),
     )
-
-
-def _outline(mask: np.ndarray) -> int:
-    """Return how many pixels of objects touch another class."""
-    changes = np.zeros(mask.shape, bool)
-    changes[1:] |= mask[1:] != mask[:-1]
-    changes[:, 1:] |= mask[:, 1:] != mask[:, :-1]
-    return int((binary_dilation(changes, np.array([[0, 1, 0], [1, 1, 0], [0, 0, 0]])) & (mask > 0)).sum())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .annotation import Painting, begin, correct
+from .annotation import Painting, begin, correct, opened
 from .arms import PIXELS, Arm
 from .features import Features
 from .rows import Row, append, read_rows
@@ -28,6 +28,7 @@ class Plan:
     efforts: tuple[str, ...] = ("60s",)  # seconds, or steps as 200steps; arms of single pixels take their own time
     rounds: int = 0  # of corrections, after strokes
     corrections: int = 3  # strokes per image and round
+    fresh: int = 0  # further planes that are opened, and corrected, in every round
     test: int = 0  # test planes at most; 0 = all
     threads: int = 1
     megabytes: int = 1024  # to keep features in
@@ -80,18 +81,19 @@ def _sequence(
 ) -> None:
     """Train, score and correct, round by round; an interrupted one begins again, since later rounds need the first."""
     predictor: Predictor | None = None
-    seconds, steps = effort_of(key["effort"])
+    seed, (seconds, steps) = int(key["seed"]), effort_of(key["effort"])
     for turn in range(1 + _rounds(key["budget"], plan)):
         if turn and predictor:
+            painting = opened(painting, images, seed, plan.fresh)
             found = _predicted(predictor, images, painting)
-            painting = correct(painting, found, images, strokes=plan.corrections, seed=int(key["seed"]), turn=turn)
+            painting = correct(painting, found, images, strokes=plan.corrections, seed=seed, turn=turn)
         work = Work(
             images,
             painting.labels,
             dense=painting.dense,
             seconds=seconds,
             steps=steps,
-            seed=int(key["seed"]),
+            seed=seed,
             threads=plan.threads,
             cache=out / "encoders",
             features=features,

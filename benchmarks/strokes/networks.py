@@ -91,7 +91,8 @@ def finetuned(work: Work, settings: FinetuneSettings, start: Model | None = None
     """Return the model that learned the work's annotations."""
     used = sorted({image for image, _ in work.labels})
     labels = [{plane: v for (i, plane), v in work.labels.items() if i == image} for image in used]
-    settings = replace(settings, minutes=work.seconds / 60, steps=work.steps, seed=work.seed)
+    minutes = settings.minutes if work.steps else work.seconds / 60
+    settings = replace(settings, minutes=minutes, steps=work.steps, seed=work.seed)
     names = ("background", *(f"class {k}" for k in range(1, work.images.classes)))
     stacks = [work.images.stacks[image] for image in used]
     return run(finetune(stacks, labels, settings, dense=work.dense, start_from=start, classes=names))
