@@ -7,7 +7,9 @@ and a plane to class probabilities (K, Y, X).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from .convpaint import Convpaint
 from .networks import network_arms
 from .pixels import boosting, forest, logistic
 from .scores import Predictor
@@ -15,8 +17,20 @@ from .work import Work
 
 Arm = Callable[[Work], Predictor]
 
-PIXELS: dict[str, Arm] = {"forest": forest, "logistic": logistic, "lightgbm": boosting}
-"""Classifiers of single pixels on filter features; they take the time they take."""
+PIXELS: dict[str, Arm] = {
+    "forest": forest,
+    "forest-raw": partial(forest, raw=True),
+    "logistic": logistic,
+    "lightgbm": boosting,
+    "convpaint-gaussian": Convpaint("gaussian"),
+    "convpaint-ilastik": Convpaint("ilastik"),
+    "convpaint-vgg": Convpaint("vgg-m"),
+}
+"""Classifiers of single pixels on filter features; they take the time they take.
+
+``forest-raw`` sees values as they were stored, as ilastik does; the others are given every image in one range, as the
+networks are. An arm whose package is not installed is left out of a run, with a message.
+"""
 
 ARMS: dict[str, Arm] = {**PIXELS, **network_arms()}
 

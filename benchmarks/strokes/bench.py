@@ -53,7 +53,7 @@ def effort_of(text: str) -> tuple[float, int]:
 
 def bench(images: ImageSet, out: Path, plan: Plan, say: Say = print) -> None:
     """Make all runs of one set that are not yet in ``out/rows.csv``."""
-    features = Features(plan.megabytes, plan.threads)
+    features, missing = Features(plan.megabytes, plan.threads), set[str]()
     for seed in plan.seeds:
         for budget in plan.budgets:
             painting: Painting | None = None
@@ -61,9 +61,14 @@ def bench(images: ImageSet, out: Path, plan: Plan, say: Say = print) -> None:
                 for effort in plan.efforts_of(arm):
                     key: Row = {"set": images.name, "arm": arm, "effort": effort, "budget": budget, "seed": seed}
                     key["test"] = plan.test
-                    if not is_finished(out, key, plan):
-                        painting = painting or begin(images, budget, seed)
+                    if arm in missing or is_finished(out, key, plan):
+                        continue
+                    painting = painting or begin(images, budget, seed)
+                    try:
                         _sequence(images, out, plan, key, painting, features, say)
+                    except ImportError as error:
+                        missing.add(arm)
+                        say(f"{arm} is left out: {error}")
 
 
 def is_finished(out: Path, key: Row, plan: Plan) -> bool:
