@@ -2,6 +2,7 @@
 # make test      run all tests; without a display, on a virtual one
 # make check     format, lint and types
 # make test-qt6  run the window tests on PyQt6, in an environment of their own
+# make bench     measure speed against other ways to do the same; on a machine that does nothing else
 # make bench-strokes DATA=FOLDER OUT=FOLDER [ARGS=...]
 #                compare with a random forest on the same few strokes; minutes, hours with ARGS=" ", see benchmarks/strokes
 #
@@ -37,6 +38,9 @@ bench-strokes: .venv/bench.stamp
 	$(if $(OUT),,$(error where to? make bench-strokes DATA=FOLDER OUT=FOLDER))
 	PYTHONPATH=benchmarks .venv/bin/python -m strokes run $(DATA) $(OUT) $(ARGS)
 	PYTHONPATH=benchmarks .venv/bin/python -m strokes report $(OUT)
+
+bench: .venv/dev.stamp
+	.venv/bin/python benchmarks/speed.py
 
 .venv/app.stamp: EXTRAS = app
 .venv/dev.stamp: EXTRAS = app,dev

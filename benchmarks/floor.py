@@ -1,0 +1,99 @@
+"""How near a training step comes to what the processor can do, and where the rest of its time goes.
+
+    python benchmarks/floor.py pretrain|finetune NETWORK [THREADS] [ROUNDS]
+
+The floor is the time that the operations of a step's convolutions take at the rate of one large bfloat16 matrix product
+on the same threads. Both are timed in turn, then some steps once more under torch's profiler.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from btunet.device import cores, mind_the_machine
+from contenders import ours
+
+SIZE = 4096  # side of the matrices
+KINDS = {  # part of an operator's name → the row it belongs to; the first that fits
+    "convolution_backward": "convolutions, backward",
+    "convolution": "convolutions, forward",
+    "norm_backward": "normalisation, backward",
+    "layer_norm": "normalisation, forward",
+    "batch_norm": "normalisation, forward",
+    "threshold": "ReLU",
+    "clamp_min": "ReLU",
+    "pool": "pooling, upsampling, joining",
+    "upsample": "pooling, upsampling, joining",
+    "aten::cat": "pooling, upsampling, joining",
+    "random_": "dropout",
+    "ge_": "dropout",
+    "copy_": "copies and conversions",
+    "fill_": "copies and conversions",
+    "grid_sampler": "views",
+    "normal_": "views",
+    "bmm": "views",
+    "aten::add": "sums and products of maps, among them the optimiser's",
+    "aten::mul": "sums and products of maps, among them the optimiser's",
+    "aten::lerp": "sums and products of maps, among them the optimiser's",
+}
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main(task: str, network: str, threads: int, rounds: int) -> None:
+    mind_the_machine()
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    torch.set_num_threads(threads)
+    steps = ours(task, network, 1024)
+    for _ in range(3):
+        next(steps)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        next(steps)
+    # torch miscounts the backward pass of separable convolutions: for each operation forward there are two
+    operations = 3 * counter.get_flop_counts()["Global"][torch.ops.aten.convolution]
+    matrix = torch.randn(SIZE, SIZE).bfloat16()
+    matrix @ matrix
+    times = [(seconds(lambda: next(steps)), seconds(lambda: matrix @ matrix)) for _ in range(rounds)]
+    step, product = (statistics.median(values) for values in zip(*times, strict=True))
+    peak = 2 * SIZE**3 / product
+    shares = [operations / (s * 2 * SIZE**3 / p) for s, p in times]
+    print(f"\n{task}, {network}, {threads} threads, {rounds} rounds:")
+    print(f"- a step of {operations / 1e9:.1f} GFLOP took {step * 1e3:.0f} ms: {operations / step / 1e9:.0f} GFLOP/s")
+    print(f"- a product of {SIZE}² matrices: {peak / 1e9:.0f} GFLOP/s; the floor is {operations / peak * 1e3:.0f} ms")
+    print(f"- a step reaches {operations / step / peak:.0%} of that rate ({min(shares):.0%} to {max(shares):.0%})")
+    rows, whole = explained(steps, min(rounds, 5))
+    convolutions = sum(spent for kind, spent in rows.items() if kind.startswith("convolutions"))
+    print(f"- the convolutions alone reach {operations / convolutions / peak:.0%} of it\n")
+    print("| part of a step | ms | share |\n|---|---|---|")
+    for kind, spent in sorted(rows.items(), key=lambda row: -row[1]):
+        print(f"| {kind} | {spent * 1e3:.1f} | {spent / whole:.1%} |")
+
+
+def explained(steps: Any, count: int) -> tuple[dict[str, float], float]:
+    """Return where the seconds of a step go, and how many it takes; "outside torch" are Python's and numpy's."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        whole = seconds(lambda: [next(steps) for _ in range(count)])
+    rows: dict[str, float] = {}
+    for event in seen.key_averages():
+        kind = next((kind for part, kind in KINDS.items() if part in event.key), "other operators")
+        rows[kind] = rows.get(kind, 0) + event.self_cpu_time_total / 1e6
+    rows["outside torch"] = whole - sum(rows.values())
+    return {kind: spent / count for kind, spent in rows.items()}, whole / count
+
+
+if __name__ == "__main__":
+    given = sys.argv[3:]
+    main(sys.argv[1], sys.argv[2], int(given[0]) if given else cores(), int(given[1]) if len(given) > 1 else 7)
