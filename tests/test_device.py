@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from btunet import describe_device, device, run
+from btunet.barlow import Projector
+from btunet.networks import build
 
 
 def test_the_device_is_named_with_its_reason() -> None:
@@ -81,3 +83,26 @@ def test_a_process_can_step_back_and_keep_its_memory() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "3\n", done.stderr
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["layernorm-unet", "unet"])
+def test_no_map_of_a_settled_encoder_and_no_gradient_is_in_another_order(name: str, channels: int) -> None:
+    encoder = device.settle(build(name, channels, 2).encoder)
+    others: list[str] = []
+
+    def look(layer: torch.nn.Module, _args: object, made: torch.Tensor) -> None:
+        def look_back(gradient: torch.Tensor) -> None:
+            others.extend([f"gradient of {layer}"] * (gradient.stride(1) != 1))
+
+        others.extend([str(layer)] * (made.stride(1) != 1))
+        made.register_hook(look_back)
+
+    for layer in encoder.modules():
+        if not list(layer.children()):
+            layer.register_forward_hook(look)
+    images = torch.randn(4, channels, 32, 32, device=device.pick_device())
+    with device.precision(images.device):
+        maps = encoder(device.channels_last(images))
+    Projector([16, 32, 64, 128, 256], (), 4).to(images.device)(maps).square().sum().backward()
+    assert not others

@@ -18,14 +18,14 @@ def plane(height: int, width: int, channels: int = 1) -> np.ndarray:
 def test_tiles_give_what_the_whole_plane_gives(lively: Any, size: tuple[int, int], tile: int) -> None:
     network, image = lively(widths=SMALL), plane(*size)
     whole = predict_plane(network, image, 10_000)
-    assert np.abs(predict_plane(network, image, tile) - whole).max() < 1e-5
+    assert np.abs(predict_plane(network, image, tile) - whole).max() < 2e-5
 
 
 @pytest.mark.parametrize("tile", [32, 48, 100])
 def test_tiles_of_the_default_network_give_what_the_whole_plane_gives(lively: Any, tile: int) -> None:
     network, image = lively(classes=2), plane(40, 321)
     whole = predict_plane(network, image, 10_000)
-    assert np.abs(predict_plane(network, image, tile) - whole).max() < 1e-5
+    assert np.abs(predict_plane(network, image, tile) - whole).max() < 2e-5
 
 
 def test_small_tiles_are_really_used(lively: Any) -> None:

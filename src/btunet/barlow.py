@@ -98,6 +98,15 @@ class Projector(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Return embeddings (N, D) of the encoder's maps, finest first."""
-        pooled = torch.cat([f.float().mean((-2, -1)) for f in features[-self.maps :]], 1)  # (N, sum of widths)
+        pooled = torch.cat([_pool(f) for f in features[-self.maps :]], 1)  # (N, sum of widths)
         embeddings: Tensor = self.layers(pooled)
         return embeddings
+
+
+def _pool(x: Tensor) -> Tensor:
+    """Return the mean over space, (N, C) float32, of (N, C, Y, X).
+
+    Written for channels last: from a mean over (Y, X) the gradient comes back in the other order, which slows down all
+    that follows it on its way through the encoder.
+    """
+    return x.movedim(1, -1).flatten(1, 2).mean(1, dtype=torch.promote_types(x.dtype, torch.float32))

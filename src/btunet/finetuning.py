@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from .device import pick_device, precision, settle
+from .device import channels_last, pick_device, precision, settle
 from .images import Stack, as_stack, check_contrast
 from .labels import IGNORE, Targets, check_classes, target_of_strokes, targets_of_masks, targets_of_strokes
 from .losses import masked_loss
@@ -161,7 +161,7 @@ class _Learner:
             known = (target.float() + 1) % (IGNORE + 1)  # outside becomes 0, so 0 must mean unknown
             target = (look(known[:, None], matrices, size, "nearest")[:, 0] - 1) % (IGNORE + 1)  # (N, Y, X)
             with precision(self.device):
-                logits = self.network(patches)  # (N, K, Y, X)
+                logits = self.network(channels_last(patches))  # (N, K, Y, X)
             cross_entropy, dice_loss = masked_loss(logits, target, balanced)
             loss = (cross_entropy + dice_loss) / 2
             self.trainer.step(loss, fraction)

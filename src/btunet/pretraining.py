@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .barlow import Projector, barlow_twins, effective_rank
 from .checkpoint import Checkpoint, broken
-from .device import pick_device, precision, settle
+from .device import channels_last, pick_device, precision, settle
 from .images import Stack, as_stack, check_contrast
 from .model import Model, beginning
 from .optimise import Clock, Trainer, explained, seeded
@@ -160,7 +160,7 @@ class _Learner:
             patches = torch.from_numpy(drawn).to(self.device)
             views = twin_views(patches, size, recipe.crop, recipe.light, self.generator, ranks)
             with precision(self.device):
-                features = self.encoder(torch.cat(views))  # one pass: batch statistics over both views
+                features = self.encoder(channels_last(torch.cat(views)))  # one pass: batch statistics over both views
             z_a, z_b = (ranks.gather(z) for z in self.projector(features).chunk(2))  # (N, D) each
             on_diagonal, off_diagonal = barlow_twins(z_a, z_b, recipe.redundancy or 1 / self.dimensions)
             loss = on_diagonal + off_diagonal

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .device import precision, settle
+from .device import channels_last, precision, settle
 from .model import Model
 from .networks import Network
 from .optimise import explained
@@ -38,7 +38,7 @@ def forward(network: Network) -> Function:
     def probabilities(window: np.ndarray) -> np.ndarray:
         images = torch.from_numpy(np.ascontiguousarray(window))[None].to(device)  # (1, C, y, x)
         with precision(device):
-            logits: Tensor = network(images)
+            logits: Tensor = network(channels_last(images))
         return logits[0].float().softmax(0).cpu().numpy()  # (K, y, x)
 
     return probabilities

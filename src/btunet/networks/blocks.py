@@ -38,9 +38,11 @@ class Dropout(nn.Dropout):
         if not self.training or x.device.type != "cpu":
             return super().forward(x)
         words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        bits = words.view(torch.int16)[: x.numel()].as_strided(x.shape, x.stride())
-        kept = bits >= round(self.p * 2**16) - 2**15
-        return x * kept / (1 - self.p)
+        kept = words.view(torch.int16)[: x.numel()].as_strided(x.shape, x.stride()).ge_(round(self.p * 2**16) - 2**15)
+        if x.dtype != torch.bfloat16:
+            return x * kept.to(x.dtype).div_(1 - self.p)
+        one = torch.tensor(1 / (1 - self.p), dtype=x.dtype).view(torch.int16)  # its bits; conversions are slow
+        return x * kept.mul_(one).view(x.dtype)
 
 
 class ResidualDouble(nn.Module):

@@ -33,10 +33,10 @@ class DoubleConv(nn.Sequential):
         super().__init__(
             nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
             ChannelNorm(outputs),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
             ChannelNorm(outputs),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
         )
 
 
