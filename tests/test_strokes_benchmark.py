@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
+import tifffile
 
 pytest.importorskip("sklearn", reason="needs the extra bench")
 
 from btunet import Stack
+from strokes.__main__ import main
 from strokes.annotation import begin, correct, opened
 from strokes.arms import ARMS, Work
 from strokes.bench import Plan, bench, effort_of
@@ -23,7 +27,7 @@ from strokes.report import report
 from strokes.results import Results
 from strokes.rows import COLUMNS, append, read_rows
 from strokes.scores import score
-from strokes.sets import ImageSet, gather
+from strokes.sets import ImageSet, gather, load, names_in
 
 Discs = Callable[..., tuple[np.ndarray, np.ndarray]]
 
@@ -131,6 +135,18 @@ def test_features_of_tiles_are_those_of_the_whole_plane(rng: np.random.Generator
     wide = rng.normal(size=(40, TILE + MARGIN + 40)).astype(np.float32)
     found = Features()(Stack(wide, "YX"), 0, raw=True)
     np.testing.assert_allclose(found, multiscale_basic_features(wide), atol=2e-5)
+
+
+def test_features_are_computed_once_and_their_time_counts_again(images: ImageSet) -> None:
+    features = Features()
+    first = features(images.stacks[0], 0)
+    assert features.saved == 0
+    assert features(images.stacks[0], 0) is first
+    assert features.saved > 0
+    small = Features(megabytes=0)
+    assert small(images.stacks[0], 0) is not small(images.stacks[1], 0)
+    small(images.stacks[0], 0)
+    assert small.saved == 0
 
 
 @pytest.mark.parametrize("arm", ["forest", "logistic"])
@@ -248,6 +264,47 @@ def test_the_report_names_medians_differences_costs_and_collapses(tmp_path: Path
     assert "| net 9s | 2 of 4 | 2.0 |" in text
     with pytest.raises(ValueError, match="no runs of 'tree'"):
         report(tmp_path, ["tree"])
+
+
+def test_the_report_tells_classes_apart(tmp_path: Path) -> None:
+    append(tmp_path / "rows.csv", row("forest", 0, [[0.5, 0.9], [0.7, None]]))
+    text = report(tmp_path).read_text()
+    assert "| discs | 1x1 | 1 | 0.600 |" in text
+    assert "| discs | 1x1 | 2 | 0.900 |" in text
+
+
+def test_sets_are_read_from_folders_and_run_from_the_command_line(
+    discs: Discs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, mask = discs(planes=4)
+    names = [f"{i}.png" for i in range(4)]
+    for folder, planes in (("images", image), ("masks", mask)):
+        (tmp_path / "data" / "cells" / folder).mkdir(parents=True)
+        for name, plane in zip(names, planes, strict=True):
+            imageio.imwrite(tmp_path / "data" / "cells" / folder / name, plane)
+    (tmp_path / "data" / "stack").mkdir()
+    tifffile.imwrite(tmp_path / "data" / "stack" / "stack.tif", image, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "data" / "stack" / "labels.tif", mask, photometric="minisblack")
+    for name, items in (("cells", names), ("stack", list(range(4)))):
+        split = json.dumps({"train": items[:3], "test": items[3:]})
+        (tmp_path / "data" / name / "split.json").write_text(split)
+    loaded = {name: load(tmp_path / "data", name) for name in names_in(tmp_path / "data")}
+    assert {name: (len(s.stacks), len(s.masks), s.classes) for name, s in loaded.items()} == {
+        "cells": (3, 3, 2),
+        "stack": (1, 3, 2),
+    }
+    for _ in range(2):
+        main(
+            [
+                "run",
+                str(tmp_path / "data"),
+                str(tmp_path / "out"),
+                *["--arms", "logistic", "--budgets", "2x2", "--seeds", "1"],
+            ]
+        )
+    main(["report", str(tmp_path / "out"), "--against", "logistic"])
+    assert capsys.readouterr().out.count("logistic") == 2
+    assert "| cells | 2x2 | 0." in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_the_best_of_several_peers_is_chosen_where_it_is_best() -> None:

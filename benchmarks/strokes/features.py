@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 
 import numpy as np
@@ -13,6 +14,8 @@ from btunet.patches import Source
 
 TILE = 512  # pixels, side of what is computed at once; larger planes are cut into tiles, not shrunk
 MARGIN = 96  # pixels around a tile: the widest Gaussian (16 pixels) reaches 64, its derivatives a little further
+
+Key = tuple[int, int, bool]  # which stack, plane, whether as stored
 
 
 class Features:
@@ -32,14 +35,22 @@ class Features:
     def __init__(self, megabytes: int = 1024, threads: int = 1) -> None:
         self._bytes = megabytes * 2**20
         self._threads = threads
-        self._kept: OrderedDict[tuple[int, int, bool], np.ndarray] = OrderedDict()
+        self.saved = (
+            0.0  # seconds that were not needed again so far; a user of one arm alone would have waited for them
+        )
+        self._kept: OrderedDict[Key, np.ndarray] = OrderedDict()
+        self._seconds: dict[Key, float] = {}
         self._sources: dict[int, Source] = {}  # holds the stacks, so that their ids stay theirs
 
     def __call__(self, stack: Stack, plane: int, *, raw: bool = False) -> np.ndarray:
         """Return (Y, X, F) float32."""
         key = id(stack), plane, raw
-        if key not in self._kept:
+        if key in self._kept:
+            self.saved += self._seconds[key]
+        else:
+            began = time.perf_counter()
             self._kept[key] = self._computed(stack, plane, raw)
+            self._seconds[key] = time.perf_counter() - began
         self._kept.move_to_end(key)
         while len(self._kept) > 1 and sum(f.nbytes for f in self._kept.values()) > self._bytes:
             self._kept.popitem(last=False)

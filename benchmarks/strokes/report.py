@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from statistics import fmean, median
 
@@ -13,7 +14,7 @@ from btunet.replace import replacing
 
 from .bootstrap import Difference, difference, paired
 from .results import Results, label
-from .rows import read_rows
+from .rows import Row, read_rows
 
 Cells = Sequence[Sequence[str]]
 
@@ -56,6 +57,10 @@ def _lines(results: Results, against: Sequence[str]) -> Iterator[str]:
         "",
     )
     yield from _table(["set", "annotations", *results.labels], list(_medians(results)))
+    classes = list(_classes(results))
+    if classes:
+        yield from ("## Dice by class, where there are several", "")
+        yield from _table(["set", "annotations", "class", *results.labels], classes)
     yield from (f"## Difference in Dice from {named}", "")
     yield "Paired by seed and test image; 95 % bootstrap interval over both. In the mean every set counts the same."
     yield ""
@@ -82,6 +87,21 @@ def _medians(results: Results) -> Iterator[list[str]]:
         full = max(len(values) for values in columns.values())
         means = {arm: fmean(values) if len(values) == full else None for arm, values in columns.items()}
         yield ["**mean**", budget, *(_dice(value) for value in means.values())]
+
+
+def _classes(results: Results) -> Iterator[list[str]]:
+    for budget, name in product(results.budgets, results.sets):
+        found = {arm: [_by_class(row) for row in results.choose(name, budget, arm)] for arm in results.labels}
+        count = max((len(classes) for rows in found.values() for classes in rows), default=0)
+        for k in range(count if count > 1 else 0):
+            known = ([row[k] for row in rows if row[k] is not None] for rows in found.values())
+            yield [name, budget, str(k + 1), *(_dice(median(values) if values else None) for values in known)]
+
+
+def _by_class(row: Row) -> list[float | None]:
+    """Return the mean over the images, for every class."""
+    known = ([d for d in classes if d is not None] for classes in zip(*row["table"], strict=True))
+    return [fmean(values) if values else None for values in known]
 
 
 def _differences(results: Results, against: Sequence[str]) -> Iterator[list[str]]:
