@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
 from btunet.views import geometry, look, photometry, twin_views
 
@@ -100,3 +101,10 @@ def test_every_patch_gets_views_of_its_own() -> None:
     same = patches(1).expand(8, 1, 16, 16)
     one, _ = twin_views(same, 16, CROP, 1.0, seeded())
     assert all(not torch.allclose(one[0], one[i], atol=0.1) for i in range(1, 8))
+
+
+def test_a_view_looks_where_torchs_grid_says() -> None:
+    matrices, seen = geometry(7, (0.5, 1.5), 1.0, seeded()), patches(7, 20, 2)[..., 3:]
+    grid = F.affine_grid(matrices, [7, 1, 18, 18], align_corners=False)
+    expected = F.grid_sample(seen, grid, padding_mode="reflection", align_corners=False)
+    torch.testing.assert_close(look(seen, matrices, 18), expected)

@@ -109,4 +109,6 @@ def _pool(x: Tensor) -> Tensor:
     Written for channels last: from a mean over (Y, X) the gradient comes back in the other order, which slows down all
     that follows it on its way through the encoder.
     """
-    return x.movedim(1, -1).flatten(1, 2).mean(1, dtype=torch.promote_types(x.dtype, torch.float32))
+    pixels = x.movedim(1, -1).flatten(1, 2)  # (N, Y·X, C)
+    # of a mean, the gradient would be divided once for every pixel
+    return pixels.sum(1, dtype=torch.promote_types(x.dtype, torch.float32)) / pixels.shape[1]

@@ -14,7 +14,7 @@ from .labels import IGNORE, Targets, check_classes, target_of_strokes, targets_o
 from .losses import masked_loss
 from .metrics import Counts, count
 from .model import Model, beginning, check_channels
-from .optimise import Average, Clock, Trainer, explained, seeded
+from .optimise import Average, Clock, Trainer, explained, numbers, seeded
 from .patches import Annotations, Source
 from .recipes import FINETUNING
 from .settings import FinetuneSettings, PredictSettings
@@ -166,7 +166,7 @@ class _Learner:
             loss = (cross_entropy + dice_loss) / 2
             self.trainer.step(loss, fraction)
         self.average.update(self.network)
-        return {"loss": loss.item(), "cross-entropy": cross_entropy.item(), "dice": 1 - dice_loss.item()}
+        return numbers({"loss": loss, "cross-entropy": cross_entropy, "dice": 1 - dice_loss})
 
     def preview(self, image: int, plane: int) -> PredictedPlane:
         """Return what the averaged weights make of one plane."""

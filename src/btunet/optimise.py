@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -175,11 +175,16 @@ class Average:
         """Take in the network after a step."""
         self._steps += 1
         decay = min(self._longest, self._steps / (self._steps + 4))
-        for key, value in network.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.state[key].lerp_(value, 1 - decay)
-            else:
-                self.state[key].copy_(value)
+        now = network.state_dict()
+        changing = [key for key, value in now.items() if value.dtype.is_floating_point]
+        torch._foreach_lerp_([self.state[key] for key in changing], [now[key] for key in changing], 1 - decay)
+        for key in now.keys() - set(changing):
+            self.state[key].copy_(now[key])
+
+
+def numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return scalars as numbers; all are fetched from the device at once."""
+    return dict(zip(values, torch.stack(list(values.values())).detach().tolist(), strict=True))
 
 
 @contextmanager

@@ -32,6 +32,8 @@ class Source:
             _inside(start, size, length) for start, length in zip((y, x), self.stack.plane_shape, strict=True)
         )
         window = self.normalisation.apply(self.stack.read(plane, rows, columns), self.limits)
+        if not (above or below or left or right):
+            return window
         return np.pad(window, ((0, 0), (above, below), (left, right)), mode="symmetric")
 
 

@@ -19,7 +19,7 @@ from .checkpoint import Checkpoint, broken
 from .device import channels_last, pick_device, precision, settle
 from .images import Stack, as_stack, check_contrast
 from .model import Model, beginning
-from .optimise import Clock, Trainer, explained, seeded
+from .optimise import Clock, Trainer, explained, numbers, seeded
 from .patches import Source, random_patches
 from .ranks import ALONE, Ranks, joined
 from .recipes import PRETRAINING
@@ -166,12 +166,9 @@ class _Learner:
             loss = on_diagonal + off_diagonal
             self.trainer.step(loss, ranks.first(self.clock.fraction))
         self.clock.step += 1
-        self.values = {
-            "loss": loss.item(),
-            "on diagonal": on_diagonal.item(),
-            "off diagonal": off_diagonal.item(),
-            "rank": effective_rank(ranks.gather(features[-1].detach().mean((-2, -1)))),
-        }
+        rank = effective_rank(ranks.gather(features[-1].detach().mean((-2, -1))))
+        parts = {"loss": loss, "on diagonal": on_diagonal, "off diagonal": off_diagonal}
+        self.values = {**numbers(parts), "rank": rank}
 
     def check_same(self) -> None:
         """Raise BtunetError if another rank is about to train something else."""
