@@ -56,7 +56,7 @@ def _line(ax: Any, i: int, name: str, points: list[list[float | None]]) -> None:
 def _grid(results: Results, budgets: list[str], draw_one: Draw, file: Path, along: str) -> str:
     """Draw a row of panels per budget, one panel per set."""
     rows, columns = len(budgets), len(results.sets)
-    picture = Figure(figsize=(2.6 * columns + 1, 2.2 * rows + 1), layout="constrained")
+    picture = Figure(figsize=(max(6, 2.6 * columns + 1), 2.2 * rows + 1.2), layout="constrained")
     axes = picture.subplots(rows, columns, squeeze=False, sharey="col")
     shown: dict[str, Any] = {}
     for budget, line in zip(budgets, axes, strict=True):
@@ -70,7 +70,7 @@ def _grid(results: Results, budgets: list[str], draw_one: Draw, file: Path, alon
     picture.supxlabel(along, fontsize=9)
     picture.supylabel("Dice on the test images", fontsize=9)
     if shown:
-        picture.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=4, fontsize=8)
+        picture.legend(list(shown.values()), list(shown), loc="outside upper center", ncols=max(2, columns), fontsize=8)
     with replacing(file) as part:
         picture.savefig(part, dpi=110, format="png")
     return file.name

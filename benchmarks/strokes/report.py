@@ -66,7 +66,7 @@ def _lines(results: Results, against: Sequence[str]) -> Iterator[str]:
     yield ""
     yield from _table(["annotations", "arm", "set", "difference", "verdict"], list(_differences(results, against)))
     if results.rounds:
-        yield from (f"## Corrections: what it takes to reach what {named} has after the last round", "")
+        yield from (f"## Corrections: what it takes to reach the last Dice of {named}", "")
         head = ["set", "annotations", "arm", "Dice at first", "Dice at last", "strokes", "length", "factor"]
         yield from _table(head, list(_costs(results, against)))
     yield from ("## Collapses and seconds", "")
