@@ -33,7 +33,7 @@ LAYERS = (
         "losses",
         "metrics",
     },
-    {"model", "checkpoint", "optimise", "process", "tiles", "transfer", "unfinished"},
+    {"model", "checkpoint", "memory", "optimise", "process", "tiles", "transfer", "unfinished"},
     {"pretraining", "finetuning", "prediction", "streaming", "evaluation"},
     {"studies", "jobs"},
     {"cli", "__init__", "__main__"},

@@ -12,6 +12,7 @@ from .device import channels_last, pick_device, precision, settle
 from .images import Stack, as_stack, check_contrast
 from .labels import IGNORE, Targets, check_classes, target_of_strokes, targets_of_masks, targets_of_strokes
 from .losses import masked_loss
+from .memory import Batch, kept
 from .metrics import Counts, count
 from .model import Model, beginning, check_channels
 from .optimise import Average, Clock, Trainer, explained, numbers, seeded
@@ -115,7 +116,7 @@ def finetune(
         if look_at and time.perf_counter() >= next_preview:
             planes = (learner.preview(*look_at),)
             next_preview = time.perf_counter() + PREVIEW_EVERY
-        reply: Reply = yield Progress("fine-tuning", clock.step, clock.total, values, planes)
+        reply: Reply = yield Progress(f"fine-tuning{learner.batch.note}", clock.step, clock.total, values, planes)
         if is_stopped or reply is True:
             break
         if isinstance(reply, Steer):
@@ -125,6 +126,7 @@ def finetune(
     named = Model(model.network, model.channels, names, {}, model.normalisation, model.history)
     trained_on = sorted({stacks[i].name for i, _ in learner.annotations.targets})
     record = {"steps": clock.step, "seconds": round(clock.seconds, 1), "images": trained_on, "dense": dense}
+    record |= learner.batch.record
     return named.trained("finetune", learner.average.state, settings=settings.as_dict(), final=values, **record)
 
 
@@ -148,13 +150,23 @@ class _Learner:
         self.recipe = FINETUNING[settings.recipe]
         self.trainer = Trainer(self.network, self.recipe.descent, settings.learning_rate)
         self.average = Average(self.network, self.recipe.memory)
+        self.batch = Batch(settings.batch, 1)
+        images = torch.zeros(2, model.channels, settings.patch_size, settings.patch_size, device=self.device)
+        with explained("patch size"):
+            both = kept(self.network, images, lambda logits: masked_loss(logits, torch.zeros_like(logits[:, 0])))
+            self.batch.fit(both / 2, self.device)
 
     def step(self, fraction: float) -> dict[str, float]:
         """Make one gradient step and return its values."""
+        values = self.batch.attempt(lambda: self._step(fraction))
+        self.average.update(self.network)
+        return values
+
+    def _step(self, fraction: float) -> dict[str, float]:
         size = self.settings.patch_size
-        with explained("batch or patch size"), seeded(self.generator):
+        with seeded(self.generator):
             balanced = self.recipe.balanced
-            drawn = self.annotations.patches(self.sources, self.settings.batch, size, self.rng, balanced)
+            drawn = self.annotations.patches(self.sources, self.batch.size, size, self.rng, balanced)
             patches, target = (torch.from_numpy(a).to(self.device) for a in drawn)
             matrices = geometry(len(patches), self.recipe.zoom, 0.0, self.generator)
             patches = photometry(look(patches, matrices, size), self.recipe.light, self.generator)  # (N, C, Y, X)
@@ -165,7 +177,6 @@ class _Learner:
             cross_entropy, dice_loss = masked_loss(logits, target, balanced)
             loss = (cross_entropy + dice_loss) / 2
             self.trainer.step(loss, fraction)
-        self.average.update(self.network)
         return numbers({"loss": loss, "cross-entropy": cross_entropy, "dice": 1 - dice_loss})
 
     def preview(self, image: int, plane: int) -> PredictedPlane:

@@ -18,6 +18,7 @@ from .barlow import Projector, barlow_twins, effective_rank
 from .checkpoint import Checkpoint, broken
 from .device import channels_last, pick_device, precision, settle
 from .images import Stack, as_stack, check_contrast
+from .memory import Batch, kept
 from .model import Model, beginning
 from .optimise import Clock, Trainer, explained, numbers, seeded
 from .patches import Source, random_patches
@@ -99,16 +100,18 @@ def pretrain(
         is_stopped = ranks.rank == 0 and (yield Progress("reading images", 0, 0)) is True
         check_contrast(stacks)
         model = beginning(settings.network, stacks, start_from)
-        learner = _Learner(model, [Source(s, model.normalisation) for s in stacks], settings, ranks)
-        if resume and checkpoint and checkpoint.exists():
-            learner.resume(checkpoint)
+        found = Checkpoint.load(checkpoint) if resume and checkpoint and checkpoint.exists() else None
+        sizes = _sizes(found) if found else None
+        learner = _Learner(model, [Source(s, model.normalisation) for s in stacks], settings, ranks, sizes)
+        if found and checkpoint:
+            learner.resume(found, checkpoint)
         learner.check_same()
         clock = learner.clock
         next_checkpoint = time.monotonic() + CHECKPOINT_EVERY
         while not ranks.first(clock.done):
             learner.step()
             if ranks.rank == 0:
-                reply = yield Progress("pre-training", clock.step, clock.total, learner.values)
+                reply = yield Progress(f"pre-training{learner.batch.note}", clock.step, clock.total, learner.values)
                 is_stopped = is_stopped or reply is True
                 if checkpoint and (is_stopped or time.monotonic() >= next_checkpoint):
                     learner.checkpoint().save(checkpoint)
@@ -117,9 +120,12 @@ def pretrain(
                 break
     state = {f"encoder.{key}": value for key, value in learner.encoder.state_dict().items()}
     bare = Model(model.network, model.channels, (), {}, model.normalisation, model.history)
-    record = {"steps": clock.step, "seconds": round(clock.seconds, 1), "images": [s.name for s in stacks]}
-    if ranks.size > 1:
-        record["processes"] = ranks.size
+    record: dict[str, Any] = {
+        "steps": clock.step,
+        "seconds": round(clock.seconds, 1),
+        "images": [s.name for s in stacks],
+    }
+    record |= learner.batch.record | ({"processes": ranks.size} if ranks.size > 1 else {})
     return bare.trained("pretrain", state, settings=settings.as_dict(), final=learner.values, **record)
 
 
@@ -127,7 +133,12 @@ class _Learner:
     """Everything that moves while an encoder learns: weights, descent, clock and random numbers."""
 
     def __init__(
-        self, model: Model, sources: Sequence[Source], settings: PretrainSettings, ranks: Ranks = ALONE
+        self,
+        model: Model,
+        sources: Sequence[Source],
+        settings: PretrainSettings,
+        ranks: Ranks = ALONE,
+        sizes: tuple[int, int] | None = None,
     ) -> None:
         self.ranks = ranks
         self.sources = sources
@@ -138,7 +149,15 @@ class _Learner:
         self.generator = torch.Generator().manual_seed(settings.seed)
         network = model.build(classes=len(model.classes) or 2, seed=settings.seed)
         self.encoder = settle(network.encoder).train()
-        self.dimensions = self.recipe.dimensions or settings.batch // 2
+        self.batch = Batch(settings.batch, 4, ranks)
+        if sizes:
+            self.batch.size, self.dimensions = sizes
+        else:
+            # two patches, each seen twice
+            images = torch.zeros(4, model.channels, settings.patch_size, settings.patch_size, device=self.device)
+            with explained("patch size"):
+                self.batch.fit(kept(self.encoder, images) / 2, self.device)
+            self.dimensions = self.recipe.dimensions or self.batch.size // 2
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             projector = Projector(network.widths[-self.recipe.levels :], self.recipe.hidden, self.dimensions)
@@ -153,8 +172,12 @@ class _Learner:
 
     def step(self) -> None:
         """Make one gradient step."""
-        recipe, size, batch, ranks = self.recipe, self.settings.patch_size, self.settings.batch, self.ranks
-        with explained("batch or patch size"), seeded(self.generator, ranks):
+        self.values = self.batch.attempt(self._step)
+        self.clock.step += 1
+
+    def _step(self) -> dict[str, float]:
+        recipe, size, batch, ranks = self.recipe, self.settings.patch_size, self.batch.size, self.ranks
+        with seeded(self.generator, ranks):
             region = round(size * recipe.region)
             drawn = random_patches(self.sources, batch, region, self.rng, ranks.share(batch))
             patches = torch.from_numpy(drawn).to(self.device)
@@ -165,10 +188,9 @@ class _Learner:
             on_diagonal, off_diagonal = barlow_twins(z_a, z_b, recipe.redundancy or 1 / self.dimensions)
             loss = on_diagonal + off_diagonal
             self.trainer.step(loss, ranks.first(self.clock.fraction))
-        self.clock.step += 1
         rank = effective_rank(ranks.gather(features[-1].detach().mean((-2, -1))))
         parts = {"loss": loss, "on diagonal": on_diagonal, "off diagonal": off_diagonal}
-        self.values = {**numbers(parts), "rank": rank}
+        return {**numbers(parts), "rank": rank}
 
     def check_same(self) -> None:
         """Raise BtunetError if another rank is about to train something else."""
@@ -179,15 +201,16 @@ class _Learner:
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self._tensors().items()}
         state = {
             "step": self.clock.step,
+            "batch": self.batch.size,
+            "dimensions": self.dimensions,
             "seconds": self.clock.seconds,
             "values": self.values,
             "numpy": self.rng.bit_generator.state,
         }
         return Checkpoint(self._about, state, {**arrays, "generator": self.generator.get_state().numpy()})
 
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint."""
-        found = Checkpoint.load(path)
+    def resume(self, found: Checkpoint, path: Path) -> None:
+        """Go on from a checkpoint, which was found at a path."""
         found.check(path, self._about)
         state = found.state
         try:
@@ -204,6 +227,12 @@ class _Learner:
     def _tensors(self) -> dict[str, Tensor]:
         """Return the tensors that training changes, by name: themselves, no copies."""
         return {**self.modules.state_dict(), **self.trainer.state()}
+
+
+def _sizes(found: Checkpoint) -> tuple[int, int] | None:
+    """Return a checkpoint's patches per step and compared features, which may be fewer than asked for."""
+    batch, dimensions = (found.state.get(name) for name in ("batch", "dimensions"))
+    return (batch, dimensions) if isinstance(batch, int) and isinstance(dimensions, int) else None
 
 
 def _of_shape(tensor: Tensor, saved: np.ndarray) -> Tensor:
