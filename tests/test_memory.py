@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -144,3 +145,11 @@ def test_features_compared_are_fewer_than_the_patches_that_fit(monkeypatch: pyte
     monkeypatch.setattr(torch.nn.Linear, "forward", note)
     run(pretrain([image], PretrainSettings(batch=16, **SMALL_STEP)))
     assert seen[-1] == 2
+
+
+@pytest.mark.skipif(not ON_LINUX, reason="/proc is Linux's")
+def test_a_stack_of_a_thousand_times_as_many_planes_takes_no_more_memory(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("length.py")
+    done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, check=True)
+    _, short, long = map(float, done.stdout.split())
+    assert long - short < 60  # megabytes; the pixels of the long one would take 3400
