@@ -41,6 +41,8 @@ bench-strokes: .venv/bench.stamp
 
 bench: .venv/dev.stamp
 	.venv/bin/python benchmarks/speed.py
+	.venv/bin/python benchmarks/scaling.py
+	$(ON_SCREEN) .venv/bin/python benchmarks/stalls.py
 
 .venv/app.stamp: EXTRAS = app
 .venv/dev.stamp: EXTRAS = app,dev
