@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from .task import Progress, Task
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 Module = TypeVar("Module", bound="torch.nn.Module")
@@ -61,6 +62,14 @@ def settle(network: Module) -> Module:
 
     moved: Module = network.to(pick_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
+
+
+def send(values: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Return an array as a tensor on a device; a GPU fetches it by itself while the processor goes on."""
+    import torch
+
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def channels_last(images: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .barlow import Projector, barlow_twins, effective_rank
 from .checkpoint import Checkpoint, broken
-from .device import channels_last, pick_device, precision, settle
+from .device import channels_last, pick_device, precision, send, settle
 from .images import Stack, as_stack, check_contrast
 from .memory import Batch, kept
 from .model import Model, beginning
@@ -180,7 +180,7 @@ class _Learner:
         with seeded(self.generator, ranks):
             region = round(size * recipe.region)
             drawn = random_patches(self.sources, batch, region, self.rng, ranks.share(batch))
-            patches = torch.from_numpy(drawn).to(self.device)
+            patches = send(drawn, self.device)
             views = twin_views(patches, size, recipe.crop, recipe.light, self.generator, ranks)
             with precision(self.device):
                 features = self.encoder(channels_last(torch.cat(views)))  # one pass: batch statistics over both views

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .device import channels_last, precision, settle
+from .device import channels_last, precision, send, settle
 from .model import Model
 from .networks import Network
 from .optimise import explained
@@ -36,7 +36,7 @@ def forward(network: Network) -> Function:
 
     @torch.inference_mode()
     def probabilities(window: np.ndarray) -> np.ndarray:
-        images = torch.from_numpy(np.ascontiguousarray(window))[None].to(device)  # (1, C, y, x)
+        images = send(np.ascontiguousarray(window), device)[None]  # (1, C, y, x)
         with precision(device):
             logits: Tensor = network(channels_last(images))
         return logits[0].float().softmax(0).cpu().numpy()  # (K, y, x)
