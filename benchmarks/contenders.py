@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("task", choices=("pretrain", "finetune", "predict"))
     parser.add_argument("side", choices=SIDES)
-    parser.add_argument("--network", default="layernorm-unet")
+    parser.add_argument("--network", default="unet")
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--side-pixels", type=int, default=1024)
     args = parser.parse_args()

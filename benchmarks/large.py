@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--gb", type=float, default=20)
-    parser.add_argument("--network", default="layernorm-unet")
+    parser.add_argument("--network", default="unet")
     for flag, default in (("--memory", 512), ("--tile", 512), ("--jobs", 1)):
         parser.add_argument(flag, type=int, default=default)
     args = parser.parse_args()

@@ -7,7 +7,7 @@ mkdir -p "$out/labels" "$out/test"
 names() { python3 -c 'import json, sys; print(*json.load(open(sys.argv[1]))[sys.argv[2]], sep="\n")' "$data/split.json" "$1"; }
 names train | head -10 | while read -r name; do ln -sf "$(realpath "$data/masks/$name")" "$out/labels/"; done
 names test | head -20 | while read -r name; do ln -sf "$(realpath "$data/images/$name")" "$out/test/"; done
-for network in ${NETWORKS:-layernorm-unet unet plain-unet attention-unet inception-unet rca-iunet}; do
+for network in ${NETWORKS:-unet plain-unet attention-unet inception-unet rca-iunet}; do
     work=$out/$network
     [ -e "$work.json" ] && continue
     btunet pretrain "$data/images" --network "$network" --steps $((steps / 2)) --out "$work-encoder.safetensors"

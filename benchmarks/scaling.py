@@ -1,6 +1,6 @@
 """Time and peak memory of training steps and of prediction against the side of images and the length of stacks.
 
-    python benchmarks/scaling.py [--network layernorm-unet] [--sides 256 ... 8192] [--lengths 1 ... 1000] [--threads N]
+    python benchmarks/scaling.py [--network unet] [--sides 256 ... 8192] [--lengths 1 ... 1000] [--threads N]
 
 Images are computed where they are read, so that they take no memory and no disk. Each row is a process of its own.
 Steps are expected to be flat, prediction linear in the pixels. The last line of a table gives the powers of the pixels
@@ -113,7 +113,7 @@ def table(title: str, shapes: list[tuple[int, int]], network: str, threads: int)
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--network", default="layernorm-unet")
+    parser.add_argument("--network", default="unet")
     parser.add_argument("--sides", type=int, nargs="*", default=SIDES)
     parser.add_argument("--lengths", type=int, nargs="*", default=LENGTHS)
     parser.add_argument("--threads", type=int, default=cores())

@@ -1,6 +1,6 @@
 """Training and prediction against straightforward ways to do the same, and against what the processor can do.
 
-    python benchmarks/speed.py [--rounds 7] [--network layernorm-unet unet] [--threads N] [--tasks ...]
+    python benchmarks/speed.py [--rounds 7] [--network unet plain-unet] [--threads N] [--tasks ...]
 
 Every side (`contenders`) is a process of its own; they work in turn, one at a time, and each round takes a few seconds
 from each. Prints Markdown: the median over the rounds, the range, the ratio of the medians, the range of the rounds'
@@ -91,7 +91,7 @@ def median(side: Side, unit: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--network", nargs="+", default=["layernorm-unet", "unet"])
+    parser.add_argument("--network", nargs="+", default=["unet", "plain-unet"])
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--tasks", nargs="*", choices=tuple(STEPS), default=list(STEPS))
     parser.add_argument("--pixels", type=int, default=1024, help="side of the images, pixels")

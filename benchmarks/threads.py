@@ -17,7 +17,7 @@ import time, torch
 from btunet.networks import build
 from btunet.optimise import Trainer
 torch.set_num_threads(2)
-network = build("layernorm-unet", 1, 2).to(memory_format=torch.channels_last)
+network = build("unet", 1, 2).to(memory_format=torch.channels_last)
 trainer, images = Trainer(network, 1e-3), torch.randn(8, 1, 128, 128)
 for step in range(4):
     if step == 1:

@@ -75,9 +75,7 @@ def lively() -> Callable[..., Any]:
 
     from btunet.networks import BUILDERS, Network
 
-    def make(
-        channels: int = 1, classes: int = 3, seed: int = 0, name: str = "layernorm-unet", **options: Any
-    ) -> Network:
+    def make(channels: int = 1, classes: int = 3, seed: int = 0, name: str = "unet", **options: Any) -> Network:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = BUILDERS[name](channels, classes, **options).eval()
@@ -96,7 +94,7 @@ def lively() -> Callable[..., Any]:
 def model_of() -> Callable[..., Model]:
     """Make a `Model` that holds a network's weights."""
 
-    def make(network: Any, channels: int = 1, classes: int = 3, name: str = "layernorm-unet") -> Model:
+    def make(network: Any, channels: int = 1, classes: int = 3, name: str = "unet") -> Model:
         names = ("background", *(f"class {k}" for k in range(1, classes)))
         return Model(name, channels, names, {}).trained("finetune", network.state_dict(), steps=1)
 

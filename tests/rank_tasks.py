@@ -102,7 +102,7 @@ def main(folder: Path) -> None:
     with joined() as ranks:
         parts = {"normalised": normalised(ranks)}
         with doubled():
-            for network, recipe in (("layernorm-unet", "default"), ("unet", "paper")):
+            for network, recipe in (("unet", "default"), ("plain-unet", "paper")):
                 parts[f"gradients of {network}"] = gradients(ranks, network)
                 parts[f"training of {network}"] = training(network, recipe)
         long = PretrainSettings(steps=1000, batch=8, patch_size=16)

@@ -72,11 +72,11 @@ def mistake(result: tuple[int, str, str], pattern: str) -> None:
 
 def test_everything_from_images_to_scores_works_with_strokes(data: Path, shell: Shell) -> None:
     status, out, _ = shell("pretrain images --out e.safetensors", *QUICK)
-    assert status == 0 and out.startswith("e.safetensors  pre-trained encoder: layernorm-unet, 1 channel, ")
+    assert status == 0 and out.startswith("e.safetensors  pre-trained encoder: unet, 1 channel, ")
     status, out, err = shell(
         "finetune --images images --labels strokes --out m.safetensors --start-from e.safetensors", *QUICK
     )
-    assert status == 0 and out.startswith("m.safetensors  model for background, class 1: layernorm-unet, ")
+    assert status == 0 and out.startswith("m.safetensors  model for background, class 1: unet, ")
     assert "1 of 3 images have no label and are not used" in err
     assert [r["verb"] for r in Model.load(data / "m.safetensors").history] == ["pretrain", "finetune"]
     status, out, _ = shell("predict m.safetensors images --out found --tile 32")
@@ -150,7 +150,7 @@ def test_a_truth_that_is_unknown_everywhere_has_a_dash_for_a_score(data: Path, s
 
 
 def test_info_says_what_a_file_is(data: Path, shell: Shell, model: Path) -> None:
-    assert shell(f"info {model}")[1].startswith("model for background, class 1: layernorm-unet, 1 channel, ")
+    assert shell(f"info {model}")[1].startswith("model for background, class 1: unet, 1 channel, ")
     assert json.loads(shell(f"info {model} --json")[1])["classes"] == ["background", "class 1"]
     assert shell("info images/two.tif")[1] == "2 planes z, 1 channel, 64 × 64 pixels, uint8\n"
 

@@ -86,7 +86,7 @@ def test_a_process_can_step_back_and_keep_its_memory() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", ["layernorm-unet", "unet"])
+@pytest.mark.parametrize("name", ["unet", "attention-unet"])
 def test_no_map_of_a_settled_encoder_and_no_gradient_is_in_another_order(name: str, channels: int) -> None:
     encoder = device.settle(build(name, channels, 2).encoder)
     others: list[str] = []

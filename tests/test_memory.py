@@ -42,7 +42,7 @@ print(estimate, held("VmHWM") - before)
 
 
 @pytest.mark.skipif(not ON_LINUX, reason="/proc is Linux's")
-@pytest.mark.parametrize("network", ["layernorm-unet", "unet"])
+@pytest.mark.parametrize("network", ["unet", "rca-iunet"])
 def test_a_step_takes_less_than_estimated_but_not_half_of_it(network: str) -> None:
     done = subprocess.run([sys.executable, "-c", STEP, network], capture_output=True, text=True, check=True)
     estimate, taken = map(float, done.stdout.split())
@@ -64,7 +64,7 @@ def test_an_estimate_leaves_statistics_and_random_state_alone() -> None:
 
 
 def test_an_estimate_grows_with_the_images() -> None:
-    network = build("layernorm-unet", 1, 2).train()
+    network = build("unet", 1, 2).train()
     few, many = (kept(network, torch.rand(n, 1, 32, 32)) for n in (2, 8))
     assert 3 < many / few < 4.1  # weights in another precision are kept once
 

@@ -12,6 +12,7 @@ import torch
 from safetensors.numpy import save
 
 from btunet import BtunetError, Model, as_stack
+from btunet.device import settle
 from btunet.model import FORMAT, HEADER, beginning, check_channels
 from btunet.normalise import Normalisation
 
@@ -44,8 +45,8 @@ def test_a_saved_model_comes_back_bit_for_bit(model: Model, tmp_path: Path) -> N
 
 
 def test_a_saved_model_predicts_the_same_numbers(lively: Any, model_of: MakeModel, tmp_path: Path) -> None:
-    network, image = lively(), torch.randn(1, 1, 50, 40)
-    back = Model.load(model_of(network).save(tmp_path / "a.safetensors")).build().eval()
+    network, image = settle(lively()), torch.randn(1, 1, 50, 40)
+    back = settle(Model.load(model_of(network).save(tmp_path / "a.safetensors")).build().eval())
     with torch.no_grad():
         assert torch.equal(back(image), network(image))
 
@@ -65,7 +66,7 @@ def test_loading_and_describing_needs_no_torch(model: Model, tmp_path: Path) -> 
     code = f"import sys, btunet; print(btunet.Model.load({str(path)!r}).describe()); assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("model for background, class 1, class 2: layernorm-unet, 1 channel, ")
+    assert done.stdout.startswith("model for background, class 1, class 2: unet, 1 channel, ")
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, 20_000])
@@ -155,21 +156,21 @@ def altered(model: Model) -> dict[str, dict[str, np.ndarray]]:
     }
 
 
-@pytest.mark.parametrize("change", list(altered(Model("layernorm-unet", 1, (), {"encoder.weight": np.zeros(1)}))))
+@pytest.mark.parametrize("change", list(altered(Model("unet", 1, (), {"encoder.weight": np.zeros(1)}))))
 def test_altered_weights_are_refused_when_the_network_is_built(model: Model, change: str) -> None:
-    broken = Model("layernorm-unet", 1, model.classes, altered(model)[change])
-    with pytest.raises(BtunetError, match="are not those of a layernorm-unet; the file was altered"):
+    broken = Model("unet", 1, model.classes, altered(model)[change])
+    with pytest.raises(BtunetError, match="are not those of a unet; the file was altered"):
         broken.build()
 
 
 def test_weights_of_other_channels_than_the_header_says_are_refused(model: Model) -> None:
     with pytest.raises(BtunetError, match="the file was altered"):
-        Model("layernorm-unet", 2, model.classes, model.weights).build()
+        Model("unet", 2, model.classes, model.weights).build()
 
 
 def test_an_encoder_gives_its_weights_to_a_network_whose_other_parts_start_at_random(lively: Any) -> None:
     weights = {k: v.numpy() for k, v in lively().state_dict().items() if k.startswith("encoder.")}
-    encoder = Model("layernorm-unet", 1, (), weights)
+    encoder = Model("unet", 1, (), weights)
     assert encoder.is_encoder
     one, same, other = (encoder.build(3, seed) for seed in (0, 0, 1))
     for name, value in one.state_dict().items():
@@ -248,19 +249,17 @@ def test_a_training_begins_with_the_model_given_or_with_none() -> None:
     fresh = beginning("attention-unet", stacks, None)
     assert (fresh.network, fresh.channels, fresh.classes, fresh.weights) == ("attention-unet", 1, (), {})
     assert beginning("rca-iunet", stacks, given) is given
-    assert beginning("layernorm-unet", stacks, given) is given  # the default: nothing was asked for
+    assert beginning("unet", stacks, given) is given  # the default: nothing was asked for
 
 
 def test_beginning_with_another_network_than_asked_for_is_refused_in_one_sentence() -> None:
     with pytest.raises(
-        ValueError, match="the model to start from is a layernorm-unet, not a rca-iunet; leave the network"
+        ValueError, match="the model to start from is a unet, not a rca-iunet; leave the network"
     ) as error:
-        beginning("rca-iunet", [as_stack(np.zeros((4, 4)))], Model("layernorm-unet", 1, (), {}))
+        beginning("rca-iunet", [as_stack(np.zeros((4, 4)))], Model("unet", 1, (), {}))
     assert "\n" not in str(error.value)
 
 
 def test_an_encoder_describes_itself_as_one() -> None:
-    encoder = Model(
-        "layernorm-unet", 2, (), {"encoder.a": np.zeros((3, 4))}, Normalisation(), ({"steps": 5}, {"steps": 6})
-    )
-    assert encoder.describe() == "pre-trained encoder: layernorm-unet, 2 channels, 12 values, 11 steps"
+    encoder = Model("unet", 2, (), {"encoder.a": np.zeros((3, 4))}, Normalisation(), ({"steps": 5}, {"steps": 6}))
+    assert encoder.describe() == "pre-trained encoder: unet, 2 channels, 12 values, 11 steps"

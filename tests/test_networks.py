@@ -112,7 +112,7 @@ def test_nothing_normalises_the_logits(name: str) -> None:
 
 
 def test_a_network_nobody_knows_is_refused() -> None:
-    with pytest.raises(ValueError, match="there is no network 'vit'; choose one of: layernorm-unet, unet"):
+    with pytest.raises(ValueError, match="there is no network 'vit'; choose one of: unet, plain-unet"):
         build("vit", 1, 2)
 
 
@@ -276,7 +276,7 @@ def test_it_pretrains_finetunes_and_predicts(rng: np.random.Generator, name: str
     assert found.shape == image.shape and set(np.unique(found)) <= {0, 1}
 
 
-@pytest.mark.parametrize("name", ["layernorm-unet", "plain-unet", *SPECTRAL])
+@pytest.mark.parametrize("name", ["unet", "plain-unet", *SPECTRAL])
 def test_everything_runs_in_bfloat16_if_asked_for_and_learns_nearly_the_same(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

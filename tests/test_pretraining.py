@@ -136,15 +136,13 @@ def test_images_of_other_channels_are_refused(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match="photo has 3 channels but image 0 has 1"):
         run(pretrain([image, colour], QUICK))
     with pytest.raises(ValueError, match="photo has 3 channels but the model was trained on 1"):
-        run(pretrain([colour], QUICK, start_from=Model("layernorm-unet", 1, (), {})))
+        run(pretrain([colour], QUICK, start_from=Model("unet", 1, (), {})))
 
 
 def test_another_network_than_that_of_the_model_it_starts_from_is_refused(image: np.ndarray) -> None:
     settings = PretrainSettings(network="plain-unet", steps=1, batch=8, patch_size=32)
-    with pytest.raises(
-        ValueError, match="the model to start from is a layernorm-unet, not a plain-unet; leave the network"
-    ):
-        run(pretrain([image], settings, start_from=Model("layernorm-unet", 1, (), {})))
+    with pytest.raises(ValueError, match="the model to start from is a unet, not a plain-unet; leave the network"):
+        run(pretrain([image], settings, start_from=Model("unet", 1, (), {})))
 
 
 def test_a_patch_and_its_views_have_the_sizes_that_were_asked_for(image: np.ndarray) -> None:

@@ -77,7 +77,7 @@ def parts(found: dict[str, np.ndarray], beginning: str) -> dict[str, np.ndarray]
 # ---- the same as one process
 
 
-@pytest.mark.parametrize("network", ["layernorm-unet", "unet"])
+@pytest.mark.parametrize("network", ["unet", "plain-unet"])
 def test_gradient_statistics_and_values_are_those_of_one_process_with_the_whole_batch(
     found: dict[str, dict[str, np.ndarray]], network: str
 ) -> None:
@@ -89,19 +89,19 @@ def test_gradient_statistics_and_values_are_those_of_one_process_with_the_whole_
     assert max(np.abs(value).max() for key, value in alone.items() if ": gradient " in key) > 0.1
 
 
-@pytest.mark.parametrize("network", ["layernorm-unet", "unet"])
+@pytest.mark.parametrize("network", ["unet", "plain-unet"])
 def test_a_short_training_makes_the_encoder_of_one_process_in_all(
     found: dict[str, dict[str, np.ndarray]], network: str
 ) -> None:
     alone, first, second = (parts(found[name], f"training of {network}: ") for name in NAMES)
     assert set(alone) == set(first)
     for key, value in alone.items():
-        assert np.allclose(first[key], value, rtol=0, atol=1e-7), key  # AdamW divides by gradients that are almost 0
+        assert np.allclose(first[key], value, rtol=0, atol=1e-5), key  # AdamW divides by gradients that are almost 0
         assert np.array_equal(first[key], second[key]), key
 
 
 def test_only_the_first_process_tells_how_far_it_is(found: dict[str, dict[str, np.ndarray]]) -> None:
-    told = [found[name]["training of layernorm-unet: yielded"].tolist() for name in NAMES]
+    told = [found[name]["training of unet: yielded"].tolist() for name in NAMES]
     assert told == [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4], []]
 
 
@@ -198,6 +198,7 @@ def test_what_cannot_be_shared_is_refused_in_several_processes(
 # ---- the command line under torchrun
 
 LINE = ["pretrain", "image.tif", "--out", "e.safetensors", "--steps", "4", "--batch", "8", "--patch-size", "32"]
+LINE += ["--network", "rca-iunet"]  # it has no dropout, which every process draws for itself
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
 
 
@@ -218,7 +219,7 @@ def test_torchrun_makes_one_encoder_and_speaks_with_one_voice(here: Path) -> Non
     done = torchrun("-m", "btunet", *LINE)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1 and done.stdout.startswith(
-        "e.safetensors  pre-trained encoder: layernorm-unet"
+        "e.safetensors  pre-trained encoder: rca-iunet"
     )
     assert done.stderr.count("reading images") == 1 and done.stderr.count("pre-training 4/4") == 1
     assert sorted(p.name for p in here.iterdir()) == ["e.safetensors", "image.tif"]

@@ -140,10 +140,10 @@ def test_the_papers_pretraining_learns_and_does_not_collapse(
     else:
         pictures = [discs(planes=4)[0]]
     seen: list[Progress] = []
-    settings = replace(PAPER, steps=30, patch_size=64, learning_rate=rate)
+    settings = replace(PAPER, steps=30, batch=24, patch_size=64, learning_rate=rate)
     run(pretrain(pictures, settings), seen.append)
     losses = [p.values["loss"] for p in seen[1:]]
-    assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5])
+    assert np.mean(losses[-8:]) < 0.85 * np.mean(losses[:8])
     assert min(p.values["rank"] for p in seen[-5:]) > 2
 
 
@@ -158,7 +158,7 @@ def test_the_papers_loss_is_the_average_of_binary_cross_entropy_and_dice_of_the_
     calls = recorded(monkeypatch, finetuning, "masked_loss")
     settings = FinetuneSettings(recipe="paper", steps=2, batch=4, patch_size=32)
     run(finetune([image], [strokes_of(mask)], settings), seen.append)
-    for (logits, target, _), progress in zip(calls, seen[1:], strict=True):
+    for (logits, target, _), progress in zip(calls[-2:], seen[1:], strict=True):  # the first measures the memory
         x, t = logits.double().numpy(), target.numpy()
         known = t != IGNORE
         p, t = 1 / (1 + np.exp(x[:, 0] - x[:, 1]))[known], t[known].astype(float)
@@ -175,11 +175,12 @@ def test_the_paper_keeps_the_last_weights_and_ours_their_average(discs: Any) -> 
     for recipe in RECIPES:
         settings = FinetuneSettings(recipe=recipe, steps=3, batch=2, patch_size=32)
         targets = targets_of_strokes(stacks, [mask[:] + 1])
-        student = _Learner(Model("layernorm-unet", 1, (), {}), ["a", "b"], stacks, targets, settings)
+        student = _Learner(Model("unet", 1, (), {}), ["a", "b"], stacks, targets, settings)
         for step in range(3):
             student.step(step / 3)
         last = student.network.state_dict()
-        same = [torch.equal(value, student.average.state[name]) for name, value in last.items()]
+        moved = [name for name, value in last.items() if value.is_floating_point()]
+        same = [torch.equal(last[name], student.average.state[name]) for name in moved]
         assert all(same) if recipe == "paper" else not any(same)
 
 
@@ -191,9 +192,7 @@ def test_ours_draws_a_rare_class_as_often_as_the_others_and_the_paper_as_often_a
     strokes = np.ones((1, 96, 96), int)
     strokes[0, :, :10] = 2  # a tenth
     stacks, settings = [as_stack(image)], FinetuneSettings(recipe=recipe, steps=1, batch=1, patch_size=16)
-    student = _Learner(
-        Model("layernorm-unet", 1, (), {}), ["a", "b"], stacks, targets_of_strokes(stacks, [strokes]), settings
-    )
+    student = _Learner(Model("unet", 1, (), {}), ["a", "b"], stacks, targets_of_strokes(stacks, [strokes]), settings)
     balanced, drawn = student.recipe.balanced, 0
     for _ in range(400):
         _, _, y, x = student.annotations.draw(student.rng, balanced)

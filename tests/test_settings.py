@@ -42,7 +42,7 @@ def test_a_number_that_is_none_is_refused(kind: type[Settings]) -> None:
 
 
 def test_a_choice_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ValueError, match="network is 'vit'; choose one of: layernorm-unet"):
+    with pytest.raises(ValueError, match="network is 'vit'; choose one of: unet"):
         PretrainSettings(network="vit")
 
 

@@ -40,9 +40,7 @@ TILES = PredictSettings(tile=48)
 @pytest.fixture
 def model(lively: Any, model_of: Callable[..., Model], monkeypatch: pytest.MonkeyPatch) -> Model:
     """Return a model of a tiny network, so that many tiles fit into a small plane."""
-    monkeypatch.setitem(
-        networks.BUILDERS, "layernorm-unet", partial(networks.BUILDERS["layernorm-unet"], widths=(4, 8, 8))
-    )
+    monkeypatch.setitem(networks.BUILDERS, "unet", partial(networks.BUILDERS["unet"], widths=(4, 8, 8)))
     return model_of(lively(channels=2), channels=2)
 
 
@@ -202,7 +200,7 @@ from functools import partial
 import btunet
 from btunet import networks, pyramid, streaming
 pyramid.CHUNK = streaming.CHUNK = 64
-networks.BUILDERS["layernorm-unet"] = partial(networks.BUILDERS["layernorm-unet"], widths=(4, 8, 8))
+networks.BUILDERS["unet"] = partial(networks.BUILDERS["unet"], widths=(4, 8, 8))
 def die(progress):
     if progress.step == 40:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -301,7 +299,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, model: 
 def test_what_cannot_be_predicted_is_refused_before_anything_is_written(tmp_path: Path, model: Model) -> None:
     stack = read(image(tmp_path / "a.zarr"))
     for model_, path, message in (
-        (Model("layernorm-unet", 2, (), {}), "m.zarr", "pre-trained encoder without classes"),
+        (Model("unet", 2, (), {}), "m.zarr", "pre-trained encoder without classes"),
         (model, "a.zarr", "is the image itself"),
         (model, "m.bmp", "should end in one of"),
     ):

@@ -53,7 +53,7 @@ def planes(plan: Plan, run: Run) -> set[tuple[int, int]]:
 def file_of(tmp_path: Path, lively: Any, model_of: Any) -> Callable[..., str]:
     """Write a model file."""
 
-    def make(name: str, network: str = "layernorm-unet") -> str:
+    def make(name: str, network: str = "unet") -> str:
         model = model_of(lively(classes=2, name=network), classes=2, name=network)
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         return str(model.save(tmp_path / name))
@@ -159,7 +159,7 @@ def test_a_budget_that_is_none_of_these_is_refused_with_one_sentence(budget: str
 def test_budgets_of_more_planes_than_there_are_are_left_out() -> None:
     plan = plan_of(10, budgets=("2", "8", "9", "9x2", "all"))  # two of the ten are held out
     assert [r.budget for r in plan.runs if r.seed == 0 and r.initialisation == "random"] == ["2", "8", "all"]
-    assert len(planes(plan, Run("layernorm-unet", "random", "all", 0))) == 8
+    assert len(planes(plan, Run("unet", "random", "all", 0))) == 8
 
 
 def test_a_study_of_which_nothing_is_possible_is_refused() -> None:
@@ -170,18 +170,14 @@ def test_a_study_of_which_nothing_is_possible_is_refused() -> None:
 def test_a_bigger_budget_holds_the_smaller_ones_of_its_seed() -> None:
     plan = plan_of(40, budgets=("2", "5", "5x3", "50%", "all"), seeds=4)
     for seed in range(4):
-        sets = [
-            planes(plan, Run("layernorm-unet", "random", budget, seed)) for budget in ("2", "5", "5x3", "50%", "all")
-        ]
+        sets = [planes(plan, Run("unet", "random", budget, seed)) for budget in ("2", "5", "5x3", "50%", "all")]
         assert [len(s) for s in sets] == [2, 5, 5, 17, 34]
         assert all(smaller <= bigger for smaller, bigger in pairwise(sets))
 
 
 def test_all_networks_and_starts_see_the_same_labels_and_another_seed_does_not() -> None:
     masks = {place: np.resize(np.eye(40, dtype=np.uint8), (40, 40)) for place in masks_of(*[(0, 1)] * 40)}
-    plan = plan_of(
-        masks=masks, networks=("layernorm-unet", "plain-unet"), initialisations=STARTS, budgets=("3", "3x2"), seeds=3
-    )
+    plan = plan_of(masks=masks, networks=("unet", "plain-unet"), initialisations=STARTS, budgets=("3", "3x2"), seeds=3)
     seen: dict[tuple[int, str], list[bytes]] = {}
     for planned in plan.runs:
         chosen, strokes = plan.labels(planned)
@@ -196,7 +192,7 @@ def test_the_first_planes_show_all_classes() -> None:
     rare = masks_of(*[(0,)] * 20, *[(0, 1)] * 20, *[(0, 2)] * 3, *[(0, 3)] * 3)
     plan = plan_of(masks=rare, budgets=("3", "all"), seeds=10)
     for seed in range(10):
-        shown = {int(k) for p in planes(plan, Run("layernorm-unet", "random", "3", seed)) for k in np.unique(rare[p])}
+        shown = {int(k) for p in planes(plan, Run("unet", "random", "3", seed)) for k in np.unique(rare[p])}
         assert shown == {0, 1, 2, 3}
 
 
@@ -230,7 +226,7 @@ def test_what_is_to_be_ignored_is_no_class() -> None:
 
 
 def test_runs_of_a_seed_come_together_and_rates_are_tried_first() -> None:
-    plan = plan_of(budgets=("2", "5", "all"), seeds=3, networks=("layernorm-unet", "plain-unet"), rates=(0.001, 0.01))
+    plan = plan_of(budgets=("2", "5", "all"), seeds=3, networks=("unet", "plain-unet"), rates=(0.001, 0.01))
     tuning, others = plan.runs[:4], plan.runs[4:]
     assert [(r.network, r.rate) for r in tuning] == [(n, r) for n in plan.settings.networks for r in (0.001, 0.01)]
     assert {(r.initialisation, r.budget, r.seed) for r in tuning} == {("random", "5", 0)}
@@ -251,7 +247,7 @@ def test_rates_without_planes_to_choose_them_on_are_refused() -> None:
 
 def test_names_of_runs_are_unique_and_safe_as_names_of_files(tmp_path: Path, file_of: Any) -> None:
     file = file_of("deep/my encoder.v2.safetensors")
-    networks = ("layernorm-unet", "smp:resnet18", "smp:tu-hub:who/what")
+    networks = ("unet", "smp:resnet18", "smp:tu-hub:who/what")
     starts = ("random", "barlow", "random+barlow", file, f"{file}+barlow", "imagenet", "imagenet+barlow")
     plan = plan_of(networks=networks, initialisations=starts, budgets=("1", "10%", "1x1", "all"), rates=(0.001, 1e-05))
     names = [planned.name for planned in plan.runs]
@@ -266,7 +262,7 @@ def test_names_of_runs_are_unique_and_safe_as_names_of_files(tmp_path: Path, fil
 @pytest.mark.parametrize(
     "twice",
     [
-        {"networks": ("layernorm-unet", "layernorm-unet")},
+        {"networks": ("unet", "unet")},
         {"initialisations": ("barlow", "barlow")},
         {"budgets": ("2", "2")},
         {"rates": (0.01, 0.01)},
@@ -321,10 +317,10 @@ def test_a_start_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_starts_the_network_it_is_of_and_imagenet_those_of_the_zoo(file_of: Any) -> None:
     file = file_of("residual.safetensors", "plain-unet")
-    networks, starts = ("layernorm-unet", "plain-unet", "smp:resnet18"), ("random", file, "imagenet+barlow")
+    networks, starts = ("unet", "plain-unet", "smp:resnet18"), ("random", file, "imagenet+barlow")
     plan = plan_of(networks=networks, initialisations=starts, seeds=1)
     assert [(r.network, r.initialisation) for r in plan.runs] == [
-        ("layernorm-unet", "random"),
+        ("unet", "random"),
         ("plain-unet", "random"),
         ("plain-unet", file),
         ("smp:resnet18", "random"),
@@ -334,26 +330,26 @@ def test_a_file_starts_the_network_it_is_of_and_imagenet_those_of_the_zoo(file_o
 
 def test_rates_are_tried_from_the_first_start_that_fits_the_network() -> None:
     starts = ("imagenet", "random")
-    plan = plan_of(networks=("layernorm-unet", "smp:resnet18"), initialisations=starts, seeds=1, rates=(0.01,))
+    plan = plan_of(networks=("unet", "smp:resnet18"), initialisations=starts, seeds=1, rates=(0.01,))
     assert [(r.network, r.initialisation) for r in plan.runs if r.rate] == [
-        ("layernorm-unet", "random"),
+        ("unet", "random"),
         ("smp:resnet18", "imagenet"),
     ]
 
 
 def test_a_start_that_fits_no_network_and_a_network_that_no_start_fits_are_refused(file_of: Any) -> None:
     file = file_of("e.safetensors", "plain-unet")
-    with pytest.raises(ValueError, match=r"the start .*e.safetensors fits none of the networks layernorm-unet, unet"):
-        plan_of(networks=("layernorm-unet", "unet"), initialisations=("random", file))
-    with pytest.raises(ValueError, match="the start imagenet fits none of the networks layernorm-unet"):
+    with pytest.raises(ValueError, match=r"the start .*e.safetensors fits none of the networks unet, attention-unet"):
+        plan_of(networks=("unet", "attention-unet"), initialisations=("random", file))
+    with pytest.raises(ValueError, match="the start imagenet fits none of the networks unet"):
         plan_of(initialisations=("random", "imagenet"))
-    with pytest.raises(ValueError, match="the network layernorm-unet fits none of the starts imagenet"):
-        plan_of(networks=("layernorm-unet", "smp:resnet18"), initialisations=("imagenet",))
+    with pytest.raises(ValueError, match="the network unet fits none of the starts imagenet"):
+        plan_of(networks=("unet", "smp:resnet18"), initialisations=("imagenet",))
 
 
 def test_a_network_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(ValueError, match="network is 'vit'; choose one of: layernorm-unet, "):
-        plan_of(networks=("layernorm-unet", "vit"))
+    with pytest.raises(ValueError, match="network is 'vit'; choose one of: unet, "):
+        plan_of(networks=("unet", "vit"))
 
 
 # ---- a study and what it writes
@@ -1087,7 +1083,7 @@ def test_the_command_takes_numbered_objects(folder: Path, shell: Shell) -> None:
             "--images images --masks masks --budgets 99",
             "there are 5 labelled planes to train on; give a budget of that",
         ),
-        ("--images images --masks masks --networks vit", "network is 'vit'; choose one of: layernorm-unet, "),
+        ("--images images --masks masks --networks vit", "network is 'vit'; choose one of: unet, "),
         ("--images images --masks masks --initialisations moco", "the start 'moco' is none of random, barlow and"),
         ("--images images --masks masks --initialisations imagenet", "the start imagenet fits none of the networks"),
         ("--images images --masks masks --seeds 0", "seeds is 0; it must be at least 1"),

@@ -136,9 +136,7 @@ def record_of(network: str, start: str, budget: str, seed: int, dice: float, **c
     } | changed
 
 
-SETTINGS = StudySettings(
-    networks=("layernorm-unet", "plain-unet"), initialisations=("random", "barlow"), budgets=("2", "all")
-)
+SETTINGS = StudySettings(networks=("unet", "plain-unet"), initialisations=("random", "barlow"), budgets=("2", "all"))
 
 
 @pytest.fixture
@@ -219,8 +217,8 @@ def test_differences_are_taken_from_the_first_start(folder: Any, records: list[R
 
 
 def test_collapsed_runs_are_counted_and_so_are_the_pairs_they_are_in(folder: Any) -> None:
-    runs = [record_of("layernorm-unet", "random", "2", seed, 0.5, collapsed=seed in (0, 4)) for seed in range(5)]
-    runs += [record_of("layernorm-unet", "barlow", "2", seed, 0.5, collapsed=seed in (1, 2)) for seed in range(4)]
+    runs = [record_of("unet", "random", "2", seed, 0.5, collapsed=seed in (0, 4)) for seed in range(5)]
+    runs += [record_of("unet", "barlow", "2", seed, 0.5, collapsed=seed in (1, 2)) for seed in range(4)]
     settings = StudySettings(budgets=("2",), seeds=5)
     found = tables(summary_of(folder(runs), settings))
     assert [row["collapsed"] for row in found["2 labelled images"]] == ["2 of 5", "2 of 4"]
@@ -234,9 +232,7 @@ def test_convergence_is_measured_against_the_first_start_of_the_same_seed(folder
         "barlow": [[[5, 0.8], [10, 0.8]], [[5, 0.1], [10, 0.2]], [[5, 0.6], [10, 0.1]]],
         "late": [[[5, 0.1], [10, 0.1]], [[5, 0.1], [10, 0.1]], [[5, 0.6], [10, 0.6]]],
     }
-    runs = [
-        record_of("layernorm-unet", i, "2", s, 0.5, curve=c) for i, found in curves.items() for s, c in enumerate(found)
-    ]
+    runs = [record_of("unet", i, "2", s, 0.5, curve=c) for i, found in curves.items() for s, c in enumerate(found)]
     settings = StudySettings(initialisations=tuple(curves), budgets=("2",))
     rows = tables(summary_of(folder(runs), settings))["Convergence"]
     assert {row["start"]: row["steps"] for row in rows} == {"random": "10", "barlow": "5", "late": "not reached"}
@@ -245,16 +241,16 @@ def test_convergence_is_measured_against_the_first_start_of_the_same_seed(folder
 def test_nothing_converges_to_a_run_that_collapsed(folder: Any) -> None:
     flat = {"curve": [[5, 0.0], [10, 0.0]], "collapsed": True}
     runs = [
-        record_of("layernorm-unet", "random", "2", 0, 0.0, **flat),
-        record_of("layernorm-unet", "random", "2", 1, 0.8),
+        record_of("unet", "random", "2", 0, 0.0, **flat),
+        record_of("unet", "random", "2", 1, 0.8),
     ]
-    runs += [record_of("layernorm-unet", "barlow", "2", seed, 0.8) for seed in range(2)]
+    runs += [record_of("unet", "barlow", "2", seed, 0.8) for seed in range(2)]
     rows = tables(summary_of(folder(runs), StudySettings(budgets=("2",), seeds=2)))["Convergence"]
     assert [row["steps"] for row in rows] == ["10", "10"]
 
 
 def test_runs_without_held_out_planes_have_no_convergence(folder: Any) -> None:
-    out = folder([record_of("layernorm-unet", "random", "2", 0, 0.5, curve=[])])
+    out = folder([record_of("unet", "random", "2", 0, 0.5, curve=[])])
     assert "Convergence" not in tables(summary_of(out)) and "None yet." in summary_of(out)
     with (out / "runs.csv").open(newline="") as file:
         assert [row["validation_dice"] for row in csv.DictReader(file)] == [""]
@@ -278,7 +274,7 @@ def test_one_seed_gives_no_verdict(folder: Any, records: list[Record]) -> None:
 
 
 def test_a_network_without_the_first_start_has_scores_but_no_difference(folder: Any, records: list[Record]) -> None:
-    runs = [r for r in records if (r["network"], r["initialisation"]) != ("layernorm-unet", "random")]
+    runs = [r for r in records if (r["network"], r["initialisation"]) != ("unet", "random")]
     found = tables(summary_of(folder(runs)))
     assert len(found["2 labelled images"]) == 3
     for heading in ("Difference in Dice from random", "Convergence"):
@@ -287,13 +283,11 @@ def test_a_network_without_the_first_start_has_scores_but_no_difference(folder: 
 
 def test_the_summary_holds_what_is_asked_for_and_the_table_all_there_is(folder: Any, records: list[Record]) -> None:
     out = folder(records)
-    settings = StudySettings(networks=("layernorm-unet",), initialisations=("barlow",), budgets=("2",), seeds=2)
+    settings = StudySettings(networks=("unet",), initialisations=("barlow",), budgets=("2",), seeds=2)
     summary = summary_of(out, settings)
     assert "2 runs of 200 steps" in summary and "2 seeds" in summary and "residual" not in summary
     (row,) = tables(summary)["2 labelled images"]
-    low, high = sorted(
-        r["dice"] for r in of(records, network="layernorm-unet", initialisation="barlow", budget="2")[:2]
-    )
+    low, high = sorted(r["dice"] for r in of(records, network="unet", initialisation="barlow", budget="2")[:2])
     assert row["Dice"] == f"{(low + high) / 2:.3f} ({low:.3f} – {high:.3f})"
     with (out / "runs.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == len(records)
@@ -313,12 +307,12 @@ def test_budgets_without_runs_are_named(folder: Any, records: list[Record]) -> N
 
 
 def test_trials_of_rates_are_named_and_not_mixed_with_the_runs(folder: Any, records: list[Record]) -> None:
-    trial = record_of("layernorm-unet", "random", "2", 0, 0.0, tuning=True, rate=0.01, curve=[[10, 0.4321]])
+    trial = record_of("unet", "random", "2", 0, 0.0, tuning=True, rate=0.01, curve=[[10, 0.4321]])
     for key in ("precision", "recall", "dice", "dice_pooled", "mean_iou", "foreground_iou", "collapsed", "images"):
         del trial[key]
     out = folder([*records, trial])
     summary = report(out, SETTINGS).read_text(encoding="utf-8")
-    assert "(validation Dice): layernorm-unet 0.01: 0.432." in summary and f"{len(records)} runs of" in summary
+    assert "(validation Dice): unet 0.01: 0.432." in summary and f"{len(records)} runs of" in summary
     with (out / "runs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["tuning"] for row in rows] == ["False"] * len(records) + ["True"]
@@ -326,12 +320,8 @@ def test_trials_of_rates_are_named_and_not_mixed_with_the_runs(folder: Any, reco
 
 
 def test_a_file_is_called_by_its_name_alone(folder: Any) -> None:
-    runs = [
-        record_of("layernorm-unet", start, "2", s, 0.5)
-        for start in ("random", "/a/b/my enc.safetensors")
-        for s in (0, 1)
-    ]
-    runs.append(record_of("layernorm-unet", "c/my enc.safetensors+barlow", "2", 0, 0.5))
+    runs = [record_of("unet", start, "2", s, 0.5) for start in ("random", "/a/b/my enc.safetensors") for s in (0, 1)]
+    runs.append(record_of("unet", "c/my enc.safetensors+barlow", "2", 0, 0.5))
     starts = ("random", "../my enc.safetensors", "d/my enc.safetensors+barlow")  # the same, seen from elsewhere
     rows = tables(summary_of(folder(runs), StudySettings(initialisations=starts, budgets=("2",))))
     assert [row["start"] for row in rows["2 labelled images"]] == ["random", "my enc", "my enc+barlow"]
@@ -341,7 +331,7 @@ def test_a_file_is_called_by_its_name_alone(folder: Any) -> None:
 def test_pictures_are_drawn_and_linked(folder: Any, records: list[Record]) -> None:
     import imageio.v3 as imageio
 
-    out = folder([*records, record_of("layernorm-unet", "random", "3x5", 0, 0.5)])
+    out = folder([*records, record_of("unet", "random", "3x5", 0, 0.5)])
     summary = report(out, SETTINGS).read_text(encoding="utf-8")
     for name in ("dice_by_labels.png", "convergence.png"):
         assert f"![{name}]({name})" in summary
@@ -350,7 +340,7 @@ def test_pictures_are_drawn_and_linked(folder: Any, records: list[Record]) -> No
 
 
 def test_pictures_of_strokes_alone_are_drawn(folder: Any) -> None:
-    out = folder([record_of("layernorm-unet", "random", "3x5", seed, 0.5) for seed in range(2)])
+    out = folder([record_of("unet", "random", "3x5", seed, 0.5) for seed in range(2)])
     report(out, StudySettings(budgets=("3x5",)))
     assert (out / "dice_by_labels.png").exists()
 

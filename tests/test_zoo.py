@@ -384,9 +384,9 @@ def test_colour_weights_cut_to_gray_are_no_start_for_colour(zoo: None, tmp_path:
 
 def test_our_own_networks_have_no_imagenet_weights() -> None:
     with pytest.raises(
-        ValueError, match=r"^the network layernorm-unet has no weights .*; choose one that begins with smp:, such"
+        ValueError, match=r"^the network unet has no weights .*; choose one that begins with smp:, such"
     ):
-        imagenet_encoder("layernorm-unet", 1, "imagenet")
+        imagenet_encoder("unet", 1, "imagenet")
 
 
 # ---- the hub
@@ -499,7 +499,7 @@ def test_the_command_line_trains_from_weights_and_says_where_they_are_from(
     ("flags", "sentence"),
     [
         (["--start-from", "e.safetensors"], "--start-from and --encoder-weights both say what to start from; leave"),
-        ([], "the network layernorm-unet has no weights learned on ImageNet; choose one that begins with smp:"),
+        ([], "the network unet has no weights learned on ImageNet; choose one that begins with smp:"),
     ],
 )  # fmt: skip
 def test_the_command_line_refuses_weights_that_cannot_be_used(

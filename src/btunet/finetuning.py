@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .device import channels_last, pick_device, precision, settle
+from .guide import Guide
 from .images import Stack, as_stack, check_contrast
 from .labels import IGNORE, Targets, check_classes, target_of_strokes, targets_of_masks, targets_of_strokes
-from .losses import masked_loss
+from .losses import expected_loss, masked_loss
 from .memory import Batch, kept
 from .metrics import Counts, count
 from .model import Model, beginning, check_channels
-from .optimise import Average, Clock, Trainer, explained, numbers, seeded
+from .networks import Network
+from .optimise import Average, Clock, Trainer, explained, numbers, remeasure, seeded
 from .patches import Annotations, Source
 from .recipes import FINETUNING
 from .settings import FinetuneSettings, PredictSettings
@@ -24,6 +29,9 @@ from .tiles import predict_plane
 from .views import geometry, look, photometry
 
 PREVIEW_EVERY = 2.0  # seconds between two looks at the visible plane
+MEASURED_ON = 4  # last batches; four did as well as sixteen
+CLEARLY_OFF = 1.5  # times the loss with statistics measured anew
+LARGEST_FIRST_LOOK = 2**21  # pixels; more would hold up the training for long
 
 
 def finetune(
@@ -38,10 +46,12 @@ def finetune(
     validation: Sequence[tuple[Stack, np.ndarray | Strokes]] = (),
     validate_every: int = 0,
 ) -> Task[Model]:
-    """Train the whole network on the annotated pixels and on nothing else.
+    """Train the whole network on the annotated pixels.
 
     Patches are centred on annotated pixels; the loss is the average of cross-entropy and Dice over those pixels, every
-    class counting the same by default (`recipes`). The model returned holds the averaged weights.
+    class counting the same by default (`recipes`). With strokes, half of the patches lie anywhere, and the network is
+    asked to agree there with a classifier of single pixels that learned the strokes (`guide`). The model returned holds
+    the averaged weights.
 
     Parameters
     ----------
@@ -67,7 +77,8 @@ def finetune(
     Yields
     ------
     Progress
-        With ``loss``, ``cross-entropy`` and ``dice`` (1 is best), and ``validation dice`` when it was measured: of all
+        With ``loss``, ``cross-entropy`` and ``dice`` (1 is best) of annotated pixels, with strokes ``guide`` (the
+        cross-entropy to what the classifier expects elsewhere), and ``validation dice`` when it was measured: of all
         held-out pixels, averaged over the classes but the background. The reply ``True`` stops and keeps what was
         learned; a `Steer` moves the look and replaces the strokes of planes.
 
@@ -103,16 +114,17 @@ def finetune(
     model = beginning(settings.network, stacks, start_from)
     check_channels(model, [stack for stack, _ in validation])
 
-    learner = _Learner(model, names, stacks, targets, settings)
+    learner = _Learner(model, names, stacks, targets, settings, guided=not dense)
     learner.hold_out(validation)
     clock = Clock(settings.steps, settings.minutes)
+    first = learner.first_look(*look_at) if look_at else ()
     next_preview = time.perf_counter() + PREVIEW_EVERY / 2
     while not clock.done:
         values = learner.step(clock.fraction)
         clock.step += 1
         if validate_every and (clock.step % validate_every == 0 or clock.done):
             values["validation dice"] = learner.validate()
-        planes: tuple[PredictedPlane, ...] = ()
+        planes, first = first, ()
         if look_at and time.perf_counter() >= next_preview:
             planes = (learner.preview(*look_at),)
             next_preview = time.perf_counter() + PREVIEW_EVERY
@@ -127,14 +139,23 @@ def finetune(
     trained_on = sorted({stacks[i].name for i, _ in learner.annotations.targets})
     record = {"steps": clock.step, "seconds": round(clock.seconds, 1), "images": trained_on, "dense": dense}
     record |= learner.batch.record
-    return named.trained("finetune", learner.average.state, settings=settings.as_dict(), final=values, **record)
+    return named.trained(
+        "finetune", learner.settled().state_dict(), settings=settings.as_dict(), final=values, **record
+    )
 
 
 class _Learner:
     """The network, what it is shown, and the average that is kept of it."""
 
     def __init__(
-        self, model: Model, names: Sequence[str], stacks: Sequence[Stack], targets: Targets, settings: FinetuneSettings
+        self,
+        model: Model,
+        names: Sequence[str],
+        stacks: Sequence[Stack],
+        targets: Targets,
+        settings: FinetuneSettings,
+        *,
+        guided: bool = False,
     ) -> None:
         self.names = names
         self.settings = settings
@@ -150,11 +171,15 @@ class _Learner:
         self.recipe = FINETUNING[settings.recipe]
         self.trainer = Trainer(self.network, self.recipe.descent, settings.learning_rate)
         self.average = Average(self.network, self.recipe.memory)
+        self.recent = deque[list[Tensor]](maxlen=MEASURED_ON)  # as they are, not as augmentation makes them
         self.batch = Batch(settings.batch, 1)
         images = torch.zeros(2, model.channels, settings.patch_size, settings.patch_size, device=self.device)
         with explained("patch size"):
             both = kept(self.network, images, lambda logits: masked_loss(logits, torch.zeros_like(logits[:, 0])))
             self.batch.fit(both / 2, self.device)
+        self.guide: Guide | None = None
+        if guided and self.recipe.guide:
+            self.guide = Guide(self.sources, self.annotations, len(names), settings.patch_size, settings.seed)
 
     def step(self, fraction: float) -> dict[str, float]:
         """Make one gradient step and return its values."""
@@ -163,27 +188,73 @@ class _Learner:
         return values
 
     def _step(self, fraction: float) -> dict[str, float]:
-        size = self.settings.patch_size
+        size, recipe = self.settings.patch_size, self.recipe
         with seeded(self.generator):
-            balanced = self.recipe.balanced
-            drawn = self.annotations.patches(self.sources, self.batch.size, size, self.rng, balanced)
-            patches, target = (torch.from_numpy(a).to(self.device) for a in drawn)
-            matrices = geometry(len(patches), self.recipe.zoom, 0.0, self.generator)
-            patches = photometry(look(patches, matrices, size), self.recipe.light, self.generator)  # (N, C, Y, X)
+            patches, target, expected = drawn = [torch.from_numpy(a).to(self.device) for a in self._draw()]
+            self.recent.append(drawn)
+            matrices = geometry(len(patches), recipe.zoom, 0.0, self.generator)
+            patches = photometry(look(patches, matrices, size), recipe.light, self.generator)  # (N, C, Y, X)
             known = (target.float() + 1) % (IGNORE + 1)  # outside becomes 0, so 0 must mean unknown
             target = (look(known[:, None], matrices, size, "nearest")[:, 0] - 1) % (IGNORE + 1)  # (N, Y, X)
-            with precision(self.device):
-                logits = self.network(channels_last(patches))  # (N, K, Y, X)
-            cross_entropy, dice_loss = masked_loss(logits, target, balanced)
-            loss = (cross_entropy + dice_loss) / 2
-            self.trainer.step(loss, fraction)
-        return numbers({"loss": loss, "cross-entropy": cross_entropy, "dice": 1 - dice_loss})
+            expected = look(expected, matrices[len(target) - len(expected) :], size) if len(expected) else expected
+            values = self._losses(self.network, patches, target, expected)
+            self.trainer.step(values["loss"], fraction)
+        return numbers(values)
+
+    def _losses(self, network: Network, patches: Tensor, target: Tensor, expected: Tensor) -> dict[str, Tensor]:
+        """Return the loss of patches (N, C, Y, X) and its parts, given what to expect (M, K, Y, X) in the last M."""
+        with precision(self.device):
+            logits = network(channels_last(patches))  # (N, K, Y, X)
+        cross_entropy, dice_loss = masked_loss(logits, target, self.recipe.balanced)
+        loss = (cross_entropy + dice_loss) / 2
+        values = {"cross-entropy": cross_entropy, "dice": 1 - dice_loss}
+        if guided := len(expected):
+            values["guide"] = expected_loss(logits[-guided:], expected)
+            loss = loss + self.recipe.guide * values["guide"]
+        return {"loss": loss, **values}
+
+    def _draw(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return patches (N, C, Y, X), what is annotated there (N, Y, X), and what to expect in the last M of them."""
+        size, guided = self.settings.patch_size, self.batch.size // 2 if self.guide else 0
+        count = self.batch.size - guided
+        images, target = self.annotations.patches(self.sources, count, size, self.rng, self.recipe.balanced)
+        if self.guide is None or not guided:
+            return images, target, np.empty((0, 1, 1, 1), np.float32)
+        more, expected = self.guide.draw(guided, self.rng)  # (M, C, Y, X), (M, K, Y, X)
+        unknown = np.full((guided, size, size), IGNORE, target.dtype)
+        return np.concatenate([images, more]), np.concatenate([target, unknown]), expected
+
+    def first_look(self, image: int, plane: int) -> tuple[PredictedPlane, ...]:
+        """Return what the instant classifier makes of a plane, if there is one and it is soon done."""
+        source = self.sources[image]
+        if self.guide is None or math.prod(source.stack.plane_shape) > LARGEST_FIRST_LOOK:
+            return ()
+        return (PredictedPlane(image, plane, self.guide.classifier.plane(source, plane)),)
+
+    def settled(self) -> Network:
+        """Return the network that is shown and kept: averaged weights, with statistics that fit them.
+
+        Those of the training, averaged like the weights, can lag so far behind that a class is lost (seen on membranes
+        after 60 steps); then those of the last batches, measured anew.
+        """
+        self.shown.load_state_dict(self.average.state)
+        if self.recipe.memory and self.recent:
+            as_trained = self._misfit()
+            remeasure(self.shown, [patches for patches, _, _ in self.recent])
+            if as_trained <= CLEARLY_OFF * self._misfit():
+                self.shown.load_state_dict(self.average.state)
+        return self.shown
+
+    @torch.no_grad()
+    def _misfit(self) -> float:
+        """Return the loss that the shown network has on the last batches, as it predicts."""
+        return sum(float(self._losses(self.shown, *batch)["loss"]) for batch in self.recent)
 
     def preview(self, image: int, plane: int) -> PredictedPlane:
         """Return what the averaged weights make of one plane."""
-        self.shown.load_state_dict(self.average.state)
+        network = self.settled()
         with explained("the tile size"):
-            probabilities = predict_plane(self.shown, self.sources[image].plane(plane), PredictSettings().tile)
+            probabilities = predict_plane(network, self.sources[image].plane(plane), PredictSettings().tile)
         return PredictedPlane(image, plane, probabilities.argmax(0).astype(np.uint8))
 
     def hold_out(self, validation: Sequence[tuple[Stack, np.ndarray | Strokes]]) -> None:
@@ -198,11 +269,10 @@ class _Learner:
 
     def validate(self) -> float:
         """Return Dice of the averaged weights over all held-out pixels, the mean of the classes but the background."""
-        self.shown.load_state_dict(self.average.state)
-        classes = len(self.names)
+        network, classes = self.settled(), len(self.names)
         totals = [Counts()] * classes
         for (image, plane), truth in self.truths.items():
-            found = predict_plane(self.shown, self.held_out[image].plane(plane), PredictSettings().tile).argmax(0)
+            found = predict_plane(network, self.held_out[image].plane(plane), PredictSettings().tile).argmax(0)
             totals = [a + b for a, b in zip(totals, count(found, truth, classes), strict=True)]
         dice = [c.scores["dice"] for c in totals[1:]]
         known = [d for d in dice if d is not None]
@@ -219,3 +289,5 @@ class _Learner:
         if not self.annotations.classes:  # everything was erased: go on with what there was
             for (image, plane), target in before.items():
                 self.annotations.put(image, plane, target)
+        elif self.guide and reply.strokes:
+            self.guide.learn()

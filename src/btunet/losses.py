@@ -48,3 +48,14 @@ def masked_loss(logits: Tensor, target: Tensor, balanced: bool = True) -> tuple[
     overlap = (probability * truth).sum(0)
     dice = (2 * overlap + 1) / (probability.sum(0) + truth.sum(0) + 1)  # (K,)
     return cross_entropy, (1 - dice[counted]).mean()
+
+
+def expected_loss(logits: Tensor, expected: Tensor) -> Tensor:
+    """Return the cross-entropy to expected probabilities, the mean over all pixels (Hinton et al. 2015).
+
+    Parameters
+    ----------
+    logits, expected
+        (N, K, Y, X).
+    """
+    return -(expected * logits.float().log_softmax(1)).sum(1).mean()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
+from .device import channels_last, precision
 from .errors import BtunetError, OutOfMemory
 from .ranks import ALONE, Ranks
 from .recipes import Descent
@@ -185,6 +186,25 @@ class Average:
 def numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
     """Return scalars as numbers; all are fetched from the device at once."""
     return dict(zip(values, torch.stack(list(values.values())).detach().tolist(), strict=True))
+
+
+@torch.no_grad()
+def remeasure(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Measure the statistics of batch normalisation anew, as mean over batches (N, C, Y, X) of what was trained on.
+
+    Averaged weights need it (stochastic weight averaging, Izmailov et al. 2018): the average of the statistics of other
+    weights is not theirs, and lags behind in short trainings. The network stays in evaluation mode.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train().momentum = None  # the mean of all batches
+    for batch in batches if norms else ():
+        with precision(batch.device):
+            network(channels_last(batch))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.eval().momentum = momentum
 
 
 @contextmanager

@@ -58,13 +58,17 @@ def random_patches(
 
     All are drawn, but only those of the ``share`` are read and returned.
     """
+    places = [random_place(sources, size, rng) for _ in range(count)]
+    return np.stack([sources[i].patch(plane, y, x, size) for i, plane, y, x in places[share]])
+
+
+def random_place(sources: Sequence[Source], size: int, rng: Generator) -> tuple[int, int, int, int]:
+    """Return the place of a patch in a plane chosen evenly over all stacks: (image, plane, y, x) of its first pixel."""
     ends = np.cumsum([s.stack.planes for s in sources])
-    places = []
-    for flat in rng.integers(ends[-1], size=count):
-        i = int(np.searchsorted(ends, flat, side="right"))
-        y, x = (_start(length, size, rng) for length in sources[i].stack.plane_shape)
-        places.append((sources[i], int(flat - ends[i] + sources[i].stack.planes), y, x))
-    return np.stack([source.patch(plane, y, x, size) for source, plane, y, x in places[share]])
+    flat = int(rng.integers(ends[-1]))
+    image = int(np.searchsorted(ends, flat, side="right"))
+    y, x = (_start(length, size, rng) for length in sources[image].stack.plane_shape)
+    return image, flat - int(ends[image]) + sources[image].stack.planes, y, x
 
 
 def _start(length: int, size: int, rng: Generator) -> int:

@@ -38,6 +38,7 @@ class FinetuneRecipe:
     balanced: bool  # whether every class counts the same, however few its pixels
     zoom: tuple[float, float]  # smallest and largest side of what is seen of a patch
     light: float  # as above
+    guide: float  # weight of what the instant classifier expects where nobody painted strokes; 0 = none
     memory: float  # of the average of the weights that is shown and kept; 0 = the last ones
     descent: Descent
 
@@ -74,8 +75,9 @@ FINETUNING = {
         balanced=True,
         zoom=(0.8, 1.25),
         light=0.5,
+        guide=0.5,
         memory=0.98,
-        descent=Descent(algorithm="adamw", rate=2e-3, weight_decay=1e-4),
+        descent=Descent(algorithm="adamw", rate=5e-3, weight_decay=1e-4),
     ),
     # BT-Unet: the average of cross-entropy and Dice as in the paper (its code's cross-entropy is always 0), Adam. The
     # rate stays as it is: the code lowers it on a plateau over 200 epochs, which a training of minutes does not have
@@ -83,6 +85,7 @@ FINETUNING = {
         balanced=False,
         zoom=(1.0, 1.0),
         light=0.0,
+        guide=0.0,
         memory=0.0,
         descent=Descent(algorithm="adamw", rate=1e-3, schedule="constant"),
     ),

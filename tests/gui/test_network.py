@@ -19,7 +19,7 @@ def test_every_network_is_offered_with_a_sentence(qtbot: Any) -> None:
     choice = NetworkChoice()
     qtbot.addWidget(choice)
     assert names(choice)[: len(NETWORKS)] == list(NETWORKS)
-    assert choice.value() == "layernorm-unet"
+    assert choice.value() == "unet"
     for name, sentence in NETWORKS.items():
         choice.set_value(name)
         assert choice.value() == name
@@ -77,15 +77,15 @@ def test_the_chosen_network_and_recipe_are_trained(window: Any) -> None:
 def test_an_encoder_of_another_network_is_left_alone(window: Any) -> None:
     w = window(discs(planes=1))
     w.hurry(2)
-    w.session.encoder = btunet.Model("unet", 1, (), {})
+    w.session.encoder = btunet.Model("plain-unet", 1, (), {})
     w.session.changed.emit()
-    assert w.panel.network_choice.value() == "unet"  # a new encoder shows its network
-    w.panel.network_choice.set_value("layernorm-unet")
+    assert w.panel.network_choice.value() == "plain-unet"  # a new encoder shows its network
+    w.panel.network_choice.set_value("unet")
     w.annotate()
     w.click("finetune_button")
     w.wait(lambda: w.session.model is not None and not w.session.is_busy)
-    assert w.session.model.network == "layernorm-unet"
-    assert w.session.encoder.network == "unet"
+    assert w.session.model.network == "unet"
+    assert w.session.encoder.network == "plain-unet"
     assert w.errors == []
 
 

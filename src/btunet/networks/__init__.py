@@ -9,14 +9,12 @@ from ..settings import NETWORKS, ZOO
 from .attention_unet import AttentionUNet
 from .contract import Network
 from .inception_unet import InceptionUNet
-from .layernorm_unet import LayerNormUNet
 from .rca_iunet import RCAIUNet
 from .unet import UNet
 
 __all__ = ["Network", "build"]
 
 BUILDERS: dict[str, Callable[[int, int], Network]] = {
-    "layernorm-unet": LayerNormUNet,
     "unet": partial(UNet, separable=True),
     "plain-unet": partial(UNet, separable=False),
     "attention-unet": AttentionUNet,

@@ -1,0 +1,105 @@
+"""The instant classifier: what strokes say about single pixels, learned within a second.
+
+A random forest (Breiman 2001), as in ilastik and Labkit, and a logistic regression on the same filter responses, their
+probabilities averaged: the forest keeps to values it saw, the regression goes on where it saw none. It answers before
+the network can, and tells the network what to expect where nobody painted (`guide`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from .filters import REACH, filter_responses
+from .labels import IGNORE
+from .patches import Annotations, Source, window_of
+
+TREES = 50
+SEEN = 5000  # pixels a tree is grown from, at most
+TILE = 256  # pixels, side of what is looked at together
+REMEMBERED = 1000  # pixels of a class in a tile, at most
+
+
+class InstantClassifier:
+    """A forest and a regression that learned the same pixels, every class counting the same.
+
+    Parameters
+    ----------
+    responses
+        (P, F) float32, of painted pixels.
+    labels
+        (P,) classes 0..K-1; some may be missing.
+    classes
+        K.
+    seed
+        Of the forest.
+    """
+
+    def __init__(self, responses: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> None:
+        self.classes = classes
+        self.known = np.unique(labels)
+        forest = RandomForestClassifier(
+            TREES,
+            class_weight="balanced_subsample",
+            max_samples=min(len(labels), SEEN),
+            random_state=seed,
+            n_jobs=torch.get_num_threads(),
+        )
+        regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=200))
+        self._members = [member.fit(responses, labels) for member in (forest, regression)]
+
+    def __call__(self, responses: np.ndarray) -> np.ndarray:
+        """Return probabilities (P, K) float32 for responses (P, F)."""
+        found = np.zeros((len(responses), self.classes), np.float32)
+        found[:, self.known] = np.mean([member.predict_proba(responses) for member in self._members], axis=0)
+        return found
+
+    def window(self, source: Source, plane: int, y: int, x: int, size: int) -> np.ndarray:
+        """Return probabilities (K, size, size) of a window whose first pixel is (y, x), mirrored beyond the border."""
+        responses = responses_of(source, plane, y, x, size)  # (F, size, size)
+        return self(responses.reshape(len(responses), -1).T).T.reshape(self.classes, size, size)
+
+    def plane(self, source: Source, plane: int) -> np.ndarray:
+        """Return the most likely class of every pixel of a plane: (Y, X) uint8."""
+        mask = np.empty(source.stack.plane_shape, np.uint8)
+        for y, x in _tiles(mask.shape):
+            part = mask[y : y + TILE, x : x + TILE]
+            part[:] = self.window(source, plane, y, x, TILE).argmax(0)[: part.shape[0], : part.shape[1]]
+        return mask
+
+
+def learn(sources: list[Source], annotations: Annotations, classes: int, seed: int) -> InstantClassifier:
+    """Return a classifier that learned everything annotated."""
+    rng = np.random.default_rng(seed)
+    seen = [part for (i, p), target in annotations.targets.items() for part in _painted(sources[i], p, target, rng)]
+    responses, labels = (np.concatenate(parts) for parts in zip(*seen, strict=True))
+    return InstantClassifier(responses, labels, classes, seed)
+
+
+def responses_of(source: Source, plane: int, y: int, x: int, size: int) -> np.ndarray:
+    """Return filter responses (F, size, size) of a window, which may reach beyond the image."""
+    window = source.patch(plane, y - REACH, x - REACH, size + 2 * REACH)  # (C, size + 2·REACH, size + 2·REACH)
+    inside = slice(REACH, -REACH)
+    return filter_responses(torch.from_numpy(window)[None])[0, :, inside, inside].numpy()
+
+
+def _painted(source: Source, plane: int, target: np.ndarray, rng: Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield responses (P, F) and classes (P,) of pixels painted in a plane, tile by tile."""
+    for y, x in _tiles(target.shape):
+        known = window_of(target, y, x, TILE).ravel()
+        kept = [rng.permutation(np.flatnonzero(known == k))[:REMEMBERED] for k in np.unique(known) if k != IGNORE]
+        if kept:
+            pixels = np.concatenate(kept)
+            responses = responses_of(source, plane, y, x, TILE)
+            yield responses.reshape(len(responses), -1)[:, pixels].T, known[pixels]
+
+
+def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    return ((y, x) for y in range(0, shape[0], TILE) for x in range(0, shape[1], TILE))
