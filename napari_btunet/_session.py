@@ -70,13 +70,16 @@ class Session(Workspace):
         if self.image is None:
             self.said.emit(NO_IMAGE, True)
             return
-        images = [self.image, *(image for image in self.also if image is not self.image)]
+        images = self._chosen()
         stacks = [_layers.stack_of(image) for image in images]
         encoder = self._encoder_for(stacks[0], settings.network)
         self._begin("pretrain", images, btunet.in_child("pretrain", stacks, settings, start_from=encoder))
 
     def finetune(self, settings: btunet.FinetuneSettings) -> None:
-        """Train from all strokes of all images; a running pre-training is stopped and kept first."""
+        """Train from all strokes of all images, looking at the other chosen ones.
+
+        A running pre-training is stopped and kept first.
+        """
         if self.doing in ("pretrain", "predict"):
             self._after_stopping(lambda: self.finetune(settings))
             return
@@ -86,23 +89,29 @@ class Session(Workspace):
             return
         images.sort(key=lambda image: image is not self.image)  # the chosen one first
         stacks = [self.subjects[image].stack for image in images]
-        strokes = [self.subjects[image].ledger.all() for image in images]
+        strokes: list[btunet.Strokes] = [self.subjects[image].ledger.all() for image in images]
         try:
             btunet.check_strokes(stacks, strokes, self.classes)
         except ValueError as error:
             self.said.emit(str(error), True)
             return
+        others = {image: _layers.stack_of(image) for image in self._chosen() if image not in images}
+        looked_at = {image: stack for image, stack in others.items() if stack.channels == stacks[0].channels}
         task = btunet.in_child(
             "finetune",
-            stacks,
-            strokes,
+            [*stacks, *looked_at.values()],
+            [*strokes, *({} for _ in looked_at)],
             settings,
             start_from=self._encoder_for(stacks[0], settings.network),
             classes=tuple(self.classes),
             look_at=(0, self.subjects[images[0]].plane(self.viewer)),
         )
         self.subjects[images[0]].expect(self.viewer, len(self.classes))
-        self._begin("finetune", images, task)
+        self._begin("finetune", [*images, *looked_at], task)
+
+    def _chosen(self) -> list[Image]:
+        """Return the chosen image and those to learn from without labels."""
+        return [image for image in dict.fromkeys([self.image, *self.also]) if image is not None]
 
     def _encoder_for(self, stack: btunet.Stack, network: str) -> btunet.Model | None:
         """Return the encoder if it is of this network and was trained on images with as many channels."""

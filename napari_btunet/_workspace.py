@@ -31,7 +31,7 @@ class Workspace:
         self._viewer = weakref.ref(viewer)
         self.classes = ["Background", "Object"]
         self.image: Image | None = None
-        self.also: list[Image] = []  # other images to pre-train on
+        self.also: list[Image] = []  # other images to learn from, painted or not
         self.subjects: dict[Image, Subject] = {}
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)

@@ -77,7 +77,7 @@ def test_everything_from_images_to_scores_works_with_strokes(data: Path, shell: 
         "finetune --images images --labels strokes --out m.safetensors --start-from e.safetensors", *QUICK
     )
     assert status == 0 and out.startswith("m.safetensors  model for background, class 1: unet, ")
-    assert "1 of 3 images have no label and are not used" in err
+    assert "1 of 3 images have no label and are only looked at" in err
     assert [r["verb"] for r in Model.load(data / "m.safetensors").history] == ["pretrain", "finetune"]
     status, out, _ = shell("predict m.safetensors images --out found --tile 32")
     assert status == 0

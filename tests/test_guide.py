@@ -2,9 +2,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from btunet import FinetuneSettings, finetune, predict, run
-from btunet.guide import WINDOWS, Guide
+from btunet.guide import Guide
 from btunet.images import as_stack
 from btunet.labels import target_of_strokes
 from btunet.normalise import Normalisation
@@ -12,41 +13,58 @@ from btunet.patches import Annotations, Source
 
 
 @pytest.fixture
-def guide(discs: Any) -> Guide:
+def scene(discs: Any) -> tuple[np.ndarray, Annotations]:
     images, masks = discs(planes=3, size=64)
     annotations = Annotations()
     strokes = np.zeros((64, 64), int)
     strokes[::9] = 1 + masks[0, ::9]
     annotations.put(0, 0, target_of_strokes(strokes))
-    return Guide([Source(as_stack(images), Normalisation())], annotations, 2, 32, seed=0)
+    return images, annotations
 
 
-def test_windows_come_with_probabilities_of_every_class(guide: Guide, rng: np.random.Generator) -> None:
-    images, expected = guide.draw(4, rng)
-    assert images.shape == (4, 1, 32, 32) and expected.shape == (4, 2, 32, 32)
-    assert images.dtype == expected.dtype == np.float32
-    assert expected.sum(1) == pytest.approx(1, abs=2e-3)
+def guide_of(images: np.ndarray, annotations: Annotations, seed: int = 0) -> Guide:
+    sources = [Source(as_stack(images), Normalisation())]
+    return Guide(sources, annotations, 2, 32, seed, torch.device("cpu"))
+
+
+def test_windows_come_with_probabilities_of_every_class(scene: Any, rng: np.random.Generator) -> None:
+    images, expected = guide_of(*scene).draw(5, rng)
+    assert images.shape == (5, 1, 32, 32) and expected.shape == (5, 2, 32, 32)
+    assert images.dtype == expected.dtype == torch.float32 and not expected.requires_grad
+    assert torch.allclose(expected.sum(1), torch.ones(5, 32, 32), atol=1e-5)
     bright = images[:, 0] > 0.5
     assert expected[:, 1][bright].mean() > 0.7 and expected[:, 1][~bright].mean() < 0.3
 
 
-def test_as_many_windows_are_kept_as_memory_was_meant_for(guide: Guide, rng: np.random.Generator) -> None:
-    counts = []
-    for _ in range(WINDOWS):
-        guide.draw(4, rng)
-        counts.append(len(guide._windows))
-    assert counts[0] == 4 and max(counts) == counts[-1] == WINDOWS
+def test_half_of_the_windows_hold_strokes_however_few_there_are(scene: Any, rng: np.random.Generator) -> None:
+    image = np.arange(300.0 * 300).reshape(300, 300)  # every value tells where it is
+    annotations = Annotations()
+    target = np.full((300, 300), 255, np.uint8)
+    target[10, 10:20], target[12, 10:20] = 0, 1
+    annotations.put(0, 0, target)
+    guide = guide_of(image, annotations)
+    places = guide._places(20, rng)
+    inside = [0 <= 10 - y < 32 + 3 and -10 <= 10 - x < 32 for _, _, y, x in places]
+    assert all(inside[::2]) and sum(inside[1::2]) < 5
 
 
-def test_more_windows_than_are_kept_can_be_drawn(guide: Guide, rng: np.random.Generator) -> None:
-    assert len(guide.draw(WINDOWS + 10, rng)[0]) == WINDOWS + 10
+def test_planes_without_strokes_are_looked_at(scene: Any, rng: np.random.Generator) -> None:
+    assert {plane for _, plane, _, _ in guide_of(*scene)._places(40, rng)} == {0, 1, 2}
 
 
-def test_new_strokes_are_learned_anew(guide: Guide, rng: np.random.Generator) -> None:
-    guide.draw(4, rng)
-    before = guide.classifier
+def test_new_strokes_are_learned_anew(scene: Any, rng: np.random.Generator) -> None:
+    guide = guide_of(*scene)
+    (plane, target), *_ = guide._annotations.targets.items()
+    guide._annotations.put(*plane, np.where(target == 255, target, 1 - target))  # all classes exchanged
     guide.learn()
-    assert guide.classifier is not before and not guide._windows
+    images, expected = guide.draw(5, rng)
+    bright = images[:, 0] > 0.5
+    assert expected[:, 0][bright].mean() > 0.7 and expected[:, 0][~bright].mean() < 0.3
+
+
+def test_the_seed_alone_decides(scene: Any) -> None:
+    first, again, other = (guide_of(*scene, seed).pixels.layers[0].weight for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
 
 
 def test_a_network_that_saw_few_strokes_calls_the_unpainted_rest_what_it_looks_like(discs: Any) -> None:

@@ -24,8 +24,8 @@ def strokes_on(mask: np.ndarray) -> np.ndarray:
 
 def test_strokes_on_some_rows_find_the_discs_everywhere(discs: Any) -> None:
     image, mask = (a[0] for a in discs(size=128))
-    found = learn(*painted(image, strokes_on(mask)), 2, 0).plane(painted(image, strokes_on(mask))[0][0], 0)
-    assert found.shape == mask.shape and found.dtype == np.uint8
+    sources, annotations = painted(image, strokes_on(mask))
+    found = learn(sources, annotations, 2, 0).window(sources[0], 0, 0, 0, 128).argmax(0)
     assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.9
 
 
@@ -53,14 +53,16 @@ def test_classes_count_the_same_however_few_their_pixels(rng: np.random.Generato
     assert found[0, 1] > 0.5
 
 
-def test_a_plane_is_predicted_the_same_as_its_windows_and_without_a_seam(rng: np.random.Generator) -> None:
-    size = TILE + 40
-    image = rng.random((size, size)).astype(np.float32)
-    strokes = np.zeros((size, size), int)
-    strokes[5, 5:40], strokes[-5, -40:-5] = 1, 2
-    sources, annotations = painted(image, strokes)
-    classifier = learn(sources, annotations, 2, 0)
-    whole = responses_of(sources[0], 0, 0, 0, size)
-    tile = responses_of(sources[0], 0, 0, TILE, TILE)
+def test_responses_do_not_depend_on_the_window(rng: np.random.Generator) -> None:
+    source = Source(as_stack(rng.random((TILE + 40, TILE + 40)).astype(np.float32)), Normalisation())
+    whole = responses_of(source, 0, 0, 0, TILE + 40)
+    tile = responses_of(source, 0, 0, TILE, TILE)
     assert tile[:, :TILE, :40] == pytest.approx(whole[:, :TILE, TILE:], abs=0.01)
-    assert classifier.plane(sources[0], 0).shape == (size, size)
+
+
+def test_of_very_many_pixels_every_class_is_seen(rng: np.random.Generator) -> None:
+    responses = rng.normal(size=(20_000, 3)).astype(np.float32)
+    labels = np.zeros(20_000, int)
+    responses[7], labels[7] = 9, 1
+    found = InstantClassifier(responses, labels, 2, 0)(responses[[7, 8]])
+    assert found[0, 1] > found[1, 1]

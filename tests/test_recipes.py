@@ -83,7 +83,7 @@ def test_the_recipe_changes_what_is_learned(discs: Any) -> None:
         lambda recipe: finetune([image], [mask + 1], FinetuneSettings(recipe=recipe, steps=1, batch=2, patch_size=32)),
     ):
         ours, theirs = (run(train(recipe)) for recipe in RECIPES)
-        assert ours.network == theirs.network and list(ours.weights) == list(theirs.weights)
+        assert ours.network == theirs.network and ours.weights.keys() >= theirs.weights.keys()
         assert any(not np.array_equal(ours.weights[name], weight) for name, weight in theirs.weights.items())
 
 
@@ -179,7 +179,7 @@ def test_the_paper_keeps_the_last_weights_and_ours_their_average(discs: Any) -> 
         for step in range(3):
             student.step(step / 3)
         last = student.network.state_dict()
-        moved = [name for name, value in last.items() if value.is_floating_point()]
+        moved = [name for name, _ in student.network.named_parameters()]
         same = [torch.equal(last[name], student.average.state[name]) for name in moved]
         assert all(same) if recipe == "paper" else not any(same)
 

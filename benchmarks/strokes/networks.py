@@ -89,7 +89,8 @@ def predictor_of(model: Model) -> Predictor:
 
 def finetuned(work: Work, settings: FinetuneSettings, start: Model | None = None) -> Model:
     """Return the model that learned the work's annotations."""
-    used = sorted({image for image, _ in work.labels})
+    every = range(len(work.images.stacks))
+    used = sorted({image for image, _ in work.labels}) if work.dense else every  # images without strokes are looked at
     labels = [{plane: v for (i, plane), v in work.labels.items() if i == image} for image in used]
     minutes = settings.minutes if work.steps else work.seconds / 60
     settings = replace(settings, minutes=minutes, steps=work.steps, seed=work.seed)

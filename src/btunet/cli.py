@@ -127,7 +127,8 @@ def finetune(
     images
         Image files, folders or .zarr.
     labels
-        Label files or folders, paired with the images by name: 0 = not annotated, 1 = background, 2.. = classes.
+        Label files or folders, paired with the images by name: 0 = not annotated, 1 = background, 2.. = classes. With
+        strokes, images without any are looked at too.
     out
         File to write the model to (.safetensors).
     dense
@@ -141,10 +142,14 @@ def finetune(
 
     image_files = find(images)
     pairs = pair(image_files, find(labels))
-    if len(pairs) < len(image_files):
-        _say(f"{len(image_files) - len(pairs)} of {len(image_files)} images have no label and are not used")
-    stacks = [read(image) for image, _ in pairs]
-    drawn = [_label(read(label)) for _, label in pairs]
+    labelled = [image for image, _ in pairs]
+    others = [image for image in image_files if image not in labelled]
+    if others:
+        fate = "are not used" if dense else "are only looked at"
+        _say(f"{len(others)} of {len(image_files)} images have no label and {fate}")
+    stacks = [read(image) for image in (labelled if dense else [*labelled, *others])]
+    drawn: list[Any] = [_label(read(label)) for _, label in pairs]
+    drawn += [{} for _ in stacks[len(drawn) :]]
     start = _start(start_from, encoder_weights, settings or FinetuneSettings(), stacks)
     return _train(task(stacks, drawn, settings, dense=dense, start_from=start), out)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .device import channels_last, pick_device, precision, settle
+from .device import channels_last, pick_device, precision, send, settle
 from .guide import Guide
 from .images import Stack, as_stack, check_contrast
 from .labels import IGNORE, Targets, check_classes, target_of_strokes, targets_of_masks, targets_of_strokes
@@ -20,7 +20,8 @@ from .memory import Batch, kept
 from .metrics import Counts, count
 from .model import Model, beginning, check_channels
 from .networks import Network
-from .optimise import Average, Clock, Trainer, explained, numbers, remeasure, seeded
+from .networks.pixels import Pixels
+from .optimise import Average, Clock, Trainer, explained, numbers, seeded
 from .patches import Annotations, Source
 from .recipes import FINETUNING
 from .settings import FinetuneSettings, PredictSettings
@@ -29,8 +30,6 @@ from .tiles import predict_plane
 from .views import geometry, look, photometry
 
 PREVIEW_EVERY = 2.0  # seconds between two looks at the visible plane
-MEASURED_ON = 4  # last batches; four did as well as sixteen
-CLEARLY_OFF = 1.5  # times the loss with statistics measured anew
 LARGEST_FIRST_LOOK = 2**21  # pixels; more would hold up the training for long
 
 
@@ -48,17 +47,18 @@ def finetune(
 ) -> Task[Model]:
     """Train the whole network on the annotated pixels.
 
-    Patches are centred on annotated pixels; the loss is the average of cross-entropy and Dice over those pixels, every
-    class counting the same by default (`recipes`). With strokes, half of the patches lie anywhere, and the network is
-    asked to agree there with a classifier of single pixels that learned the strokes (`guide`). The model returned holds
-    the averaged weights.
+    Patches are centred on annotated pixels; the loss is the average of cross-entropy and Dice over those pixels. By
+    default (`recipes`) classes of strokes count the same; masks show how common each is. With strokes, the network
+    begins with what a classifier of single pixels learned from them, half of the patches lie anywhere, and it is asked
+    to agree with the classifier there (`guide`). The model returned holds the averaged weights.
 
     Parameters
     ----------
     images
-        Stacks or arrays of one number of channels.
+        Stacks or arrays of one number of channels. Those without labels are looked at too when there is a guide.
     labels
-        One per image, strokes or (``dense``) masks: an integer array on its spatial axes, or {plane: (Y, X)}.
+        One per image, strokes or (``dense``) masks: an integer array on its spatial axes, or {plane: (Y, X)}, which may
+        be empty.
     settings
         How long, how much at once, which seed.
     dense
@@ -107,14 +107,14 @@ def finetune(
     if len(stacks) != len(labels):
         raise ValueError(f"there are {len(stacks)} images but {len(labels)} labels; give one per image")
     is_stopped = (yield Progress("reading images", 0, 0)) is True
-    check_contrast(stacks)
     known = classes or (start_from.classes if start_from else None) or None
     targets = targets_of_masks(stacks, labels, known) if dense else targets_of_strokes(stacks, labels)
+    check_contrast([stacks[i] for i in sorted({i for i, _ in targets})] or stacks)
     names = check_classes(targets, known, "masks" if dense else "strokes")
     model = beginning(settings.network, stacks, start_from)
-    check_channels(model, [stack for stack, _ in validation])
+    check_channels(model, [*stacks, *(stack for stack, _ in validation)])
 
-    learner = _Learner(model, names, stacks, targets, settings, guided=not dense)
+    learner = _Learner(model, names, stacks, targets, settings, strokes=not dense)
     learner.hold_out(validation)
     clock = Clock(settings.steps, settings.minutes)
     first = learner.first_look(*look_at) if look_at else ()
@@ -139,9 +139,7 @@ def finetune(
     trained_on = sorted({stacks[i].name for i, _ in learner.annotations.targets})
     record = {"steps": clock.step, "seconds": round(clock.seconds, 1), "images": trained_on, "dense": dense}
     record |= learner.batch.record
-    return named.trained(
-        "finetune", learner.settled().state_dict(), settings=settings.as_dict(), final=values, **record
-    )
+    return named.trained("finetune", learner.average.state, settings=settings.as_dict(), final=values, **record)
 
 
 class _Learner:
@@ -155,7 +153,7 @@ class _Learner:
         targets: Targets,
         settings: FinetuneSettings,
         *,
-        guided: bool = False,
+        strokes: bool = False,
     ) -> None:
         self.names = names
         self.settings = settings
@@ -166,20 +164,26 @@ class _Learner:
             self.annotations.put(image, plane, target)
         self.rng = np.random.default_rng(settings.seed)
         self.generator = torch.Generator().manual_seed(settings.seed)
-        self.network = settle(model.build(len(names), settings.seed)).train()
-        self.shown = settle(model.build(len(names), settings.seed)).eval()
         self.recipe = FINETUNING[settings.recipe]
+        self.balanced = self.recipe.balanced and strokes
+        network = model.build(len(names), settings.seed)
+        self.guide: Guide | None = None
+        is_new = len(model.classes) != len(names)
+        if strokes and self.recipe.guide:
+            seed, size = settings.seed, settings.patch_size
+            self.guide = Guide(self.sources, self.annotations, len(names), size, seed, self.device)
+            if is_new:
+                network.begin_with(deepcopy(self.guide.pixels).requires_grad_())
+        self.network = settle(network).train()
+        self.shown = deepcopy(self.network).eval()
+        self.at_first = self.shown.pixels if is_new else self.shown  # the rest knows nothing yet
         self.trainer = Trainer(self.network, self.recipe.descent, settings.learning_rate)
         self.average = Average(self.network, self.recipe.memory)
-        self.recent = deque[list[Tensor]](maxlen=MEASURED_ON)  # as they are, not as augmentation makes them
         self.batch = Batch(settings.batch, 1)
         images = torch.zeros(2, model.channels, settings.patch_size, settings.patch_size, device=self.device)
         with explained("patch size"):
             both = kept(self.network, images, lambda logits: masked_loss(logits, torch.zeros_like(logits[:, 0])))
             self.batch.fit(both / 2, self.device)
-        self.guide: Guide | None = None
-        if guided and self.recipe.guide:
-            self.guide = Guide(self.sources, self.annotations, len(names), settings.patch_size, settings.seed)
 
     def step(self, fraction: float) -> dict[str, float]:
         """Make one gradient step and return its values."""
@@ -190,22 +194,21 @@ class _Learner:
     def _step(self, fraction: float) -> dict[str, float]:
         size, recipe = self.settings.patch_size, self.recipe
         with seeded(self.generator):
-            patches, target, expected = drawn = [torch.from_numpy(a).to(self.device) for a in self._draw()]
-            self.recent.append(drawn)
+            patches, target, expected = self._draw()
             matrices = geometry(len(patches), recipe.zoom, 0.0, self.generator)
             patches = photometry(look(patches, matrices, size), recipe.light, self.generator)  # (N, C, Y, X)
             known = (target.float() + 1) % (IGNORE + 1)  # outside becomes 0, so 0 must mean unknown
             target = (look(known[:, None], matrices, size, "nearest")[:, 0] - 1) % (IGNORE + 1)  # (N, Y, X)
             expected = look(expected, matrices[len(target) - len(expected) :], size) if len(expected) else expected
-            values = self._losses(self.network, patches, target, expected)
+            values = self._losses(patches, target, expected)
             self.trainer.step(values["loss"], fraction)
         return numbers(values)
 
-    def _losses(self, network: Network, patches: Tensor, target: Tensor, expected: Tensor) -> dict[str, Tensor]:
+    def _losses(self, patches: Tensor, target: Tensor, expected: Tensor) -> dict[str, Tensor]:
         """Return the loss of patches (N, C, Y, X) and its parts, given what to expect (M, K, Y, X) in the last M."""
         with precision(self.device):
-            logits = network(channels_last(patches))  # (N, K, Y, X)
-        cross_entropy, dice_loss = masked_loss(logits, target, self.recipe.balanced)
+            logits = self.network(channels_last(patches))  # (N, K, Y, X)
+        cross_entropy, dice_loss = masked_loss(logits, target, self.balanced)
         loss = (cross_entropy + dice_loss) / 2
         values = {"cross-entropy": cross_entropy, "dice": 1 - dice_loss}
         if guided := len(expected):
@@ -213,46 +216,33 @@ class _Learner:
             loss = loss + self.recipe.guide * values["guide"]
         return {"loss": loss, **values}
 
-    def _draw(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _draw(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return patches (N, C, Y, X), what is annotated there (N, Y, X), and what to expect in the last M of them."""
         size, guided = self.settings.patch_size, self.batch.size // 2 if self.guide else 0
         count = self.batch.size - guided
-        images, target = self.annotations.patches(self.sources, count, size, self.rng, self.recipe.balanced)
+        drawn = self.annotations.patches(self.sources, count, size, self.rng, self.recipe.balanced)
+        images, target = (send(values, self.device) for values in drawn)
         if self.guide is None or not guided:
-            return images, target, np.empty((0, 1, 1, 1), np.float32)
+            return images, target, torch.empty(0, 1, 1, 1)
         more, expected = self.guide.draw(guided, self.rng)  # (M, C, Y, X), (M, K, Y, X)
-        unknown = np.full((guided, size, size), IGNORE, target.dtype)
-        return np.concatenate([images, more]), np.concatenate([target, unknown]), expected
+        unknown = torch.full_like(target[:1], IGNORE).expand(guided, -1, -1)
+        return torch.cat([images, more]), torch.cat([target, unknown]), expected
 
     def first_look(self, image: int, plane: int) -> tuple[PredictedPlane, ...]:
-        """Return what the instant classifier makes of a plane, if there is one and it is soon done."""
-        source = self.sources[image]
-        if self.guide is None or math.prod(source.stack.plane_shape) > LARGEST_FIRST_LOOK:
-            return ()
-        return (PredictedPlane(image, plane, self.guide.classifier.plane(source, plane)),)
+        """Return what is known of a plane before the first step, if anything is and it is soon predicted."""
+        soon = math.prod(self.sources[image].stack.plane_shape) <= LARGEST_FIRST_LOOK
+        return (self._look(self.at_first, image, plane),) if self.guide and self.at_first and soon else ()
 
-    def settled(self) -> Network:
-        """Return the network that is shown and kept: averaged weights, with statistics that fit them.
-
-        Those of the training, averaged like the weights, can lag so far behind that a class is lost (seen on membranes
-        after 60 steps); then those of the last batches, measured anew.
-        """
+    def averaged(self) -> Network:
+        """Return the network that is shown and kept."""
         self.shown.load_state_dict(self.average.state)
-        if self.recipe.memory and self.recent:
-            as_trained = self._misfit()
-            remeasure(self.shown, [patches for patches, _, _ in self.recent])
-            if as_trained <= CLEARLY_OFF * self._misfit():
-                self.shown.load_state_dict(self.average.state)
         return self.shown
-
-    @torch.no_grad()
-    def _misfit(self) -> float:
-        """Return the loss that the shown network has on the last batches, as it predicts."""
-        return sum(float(self._losses(self.shown, *batch)["loss"]) for batch in self.recent)
 
     def preview(self, image: int, plane: int) -> PredictedPlane:
         """Return what the averaged weights make of one plane."""
-        network = self.settled()
+        return self._look(self.averaged(), image, plane)
+
+    def _look(self, network: Network | Pixels, image: int, plane: int) -> PredictedPlane:
         with explained("the tile size"):
             probabilities = predict_plane(network, self.sources[image].plane(plane), PredictSettings().tile)
         return PredictedPlane(image, plane, probabilities.argmax(0).astype(np.uint8))
@@ -269,7 +259,7 @@ class _Learner:
 
     def validate(self) -> float:
         """Return Dice of the averaged weights over all held-out pixels, the mean of the classes but the background."""
-        network, classes = self.settled(), len(self.names)
+        network, classes = self.averaged(), len(self.names)
         totals = [Counts()] * classes
         for (image, plane), truth in self.truths.items():
             found = predict_plane(network, self.held_out[image].plane(plane), PredictSettings().tile).argmax(0)

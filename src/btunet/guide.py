@@ -1,9 +1,9 @@
-"""What a network is told about pixels nobody painted: what the instant classifier expects there.
+"""What a network is told about pixels nobody painted: what a classifier of single pixels expects there.
 
 Strokes say nothing of most of an image. A network that learns them alone may call the rest whatever it likes, and with
-few strokes it does; told to agree with the classifier wherever there are none, it starts from what a random forest
-knows and goes beyond it where shape and context say more (the classifier as teacher, as in distillation, Hinton et al.
-2015).
+few strokes it does. So it begins with what the classifier knows (`networks.pixels`) and is told to agree with it
+wherever there are no strokes; where shape and context say more it goes beyond (the classifier as teacher, as in
+distillation, Hinton et al. 2015).
 """
 
 from __future__ import annotations
@@ -11,44 +11,110 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.random import Generator
+from torch import Tensor
+from torch.nn import functional as F
 
-from .instant import InstantClassifier, learn
+from .device import send
+from .instant import learn
+from .networks.pixels import Pixels
+from .optimise import Trainer
 from .patches import Annotations, Source, random_place
+from .recipes import Descent
 
-WINDOWS = 64  # kept at most; memory and the time to make them are bounded, whatever the size of the images
-FRESH = 4  # made per step until there are as many
+SHOWN = 12  # windows that the instant classifier teaches with
+LESSONS = 100  # steps of teaching
+LESSON = 2048  # pixels per step
+DESCENT = Descent(algorithm="adamw", rate=1e-2)
 
 
 class Guide:
-    """Windows of all planes, half of them around strokes, with what the classifier expects there."""
+    """A small perceptron that was taught by the instant classifier; it answers many times faster, and as well.
 
-    def __init__(self, sources: Sequence[Source], annotations: Annotations, classes: int, size: int, seed: int) -> None:
+    Parameters
+    ----------
+    sources
+        All images, painted or not.
+    annotations
+        What is painted.
+    classes
+        K, background included.
+    size
+        Side of a window, pixels.
+    seed
+        Of all random choices.
+    device
+        Where windows are wanted.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        annotations: Annotations,
+        classes: int,
+        size: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
         self._sources, self._annotations = list(sources), annotations
-        self._classes, self._size, self._seed = classes, size, seed
+        self._classes, self._size, self._seed, self._device = classes, size, seed, device
         self.learn()
 
     def learn(self) -> None:
-        """Learn the strokes anew and forget what was expected before."""
-        self.classifier: InstantClassifier = learn(self._sources, self._annotations, self._classes, self._seed)
-        self._windows: list[tuple[np.ndarray, np.ndarray]] = []
+        """Learn the strokes anew."""
+        rng = np.random.default_rng(self._seed)
+        classifier = learn(self._sources, self._annotations, self._classes, self._seed)
+        places = self._places(SHOWN, rng)
+        expected = [classifier.window(self._sources[i], plane, y, x, self._size) for i, plane, y, x in places]
+        images = self._windows(places)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            self.pixels = Pixels(images.shape[1], self._classes).to(self._device)
+        teach(self.pixels, images, send(np.stack(expected), self._device), self._seed)
+        self.pixels.requires_grad_(False)
 
-    def draw(self, count: int, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return windows and what is expected there: (count, C, size, size) and (count, K, size, size) float32."""
-        missing = WINDOWS - len(self._windows)
-        for _ in range(min(missing, max(FRESH, count - len(self._windows)))):
-            self._windows.append(self._window(rng))
-        chosen = [self._windows[i] for i in rng.choice(len(self._windows), count, replace=count > len(self._windows))]
-        images, expected = (np.stack(parts) for parts in zip(*chosen, strict=True))
-        return images, expected.astype(np.float32)
+    @torch.no_grad()
+    def draw(self, count: int, rng: Generator) -> tuple[Tensor, Tensor]:
+        """Return windows, half of them around strokes, and what is expected there: (N, C, Y, X) and (N, K, Y, X)."""
+        images = self._windows(self._places(count, rng))
+        return images, self.pixels(images).softmax(1)
 
-    def _window(self, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return one more window, (C, size, size), and what is expected there, (K, size, size) float16."""
-        size = self._size
-        if len(self._windows) % 2:
-            place = random_place(self._sources, size, rng)
-        else:
-            image, plane, y, x = self._annotations.draw(rng)
-            place = image, plane, y - int(rng.integers(size)), x - int(rng.integers(size))
-        source = self._sources[place[0]]
-        return source.patch(*place[1:], size), self.classifier.window(source, *place[1:], size).astype(np.float16)
+    def _places(self, count: int, rng: Generator) -> list[tuple[int, int, int, int]]:
+        """Return where windows lie, in turn around strokes and anywhere: (image, plane, y, x) of their first pixels."""
+        places = []
+        for turn in range(count):
+            if turn % 2:
+                places.append(random_place(self._sources, self._size, rng))
+            else:
+                image, plane, y, x = self._annotations.draw(rng)
+                places.append((image, plane, y - int(rng.integers(self._size)), x - int(rng.integers(self._size))))
+        return places
+
+    def _windows(self, places: Sequence[tuple[int, int, int, int]]) -> Tensor:
+        """Return windows, (N, C, size, size), on the device."""
+        windows = [self._sources[i].patch(plane, y, x, self._size) for i, plane, y, x in places]
+        return send(np.stack(windows), self._device)
+
+
+def teach(pixels: Pixels, images: Tensor, expected: Tensor, seed: int) -> None:
+    """Let a part for networks learn what a classifier expects, by its probabilities.
+
+    Parameters
+    ----------
+    pixels
+        The part.
+    images, expected
+        (N, C, Y, X) and (N, K, Y, X), on its device.
+    seed
+        Of the choice of pixels.
+    """
+    pixels.get_used_to(images)
+    responses = pixels.responses(images).movedim(1, -1).flatten(0, 2)  # (P, F)
+    truth = expected.movedim(1, -1).flatten(0, 2)  # (P, K)
+    generator = torch.Generator().manual_seed(seed)
+    trainer = Trainer(pixels.layers, DESCENT)
+    for lesson in range(LESSONS):
+        chosen = torch.randint(len(truth), (LESSON,), generator=generator).to(truth.device)
+        logits = pixels.layers(responses[chosen].T[None, ..., None])[0, :, :, 0].T  # (LESSON, K)
+        trainer.step(F.cross_entropy(logits, truth[chosen]), lesson / LESSONS)

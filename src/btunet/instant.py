@@ -1,8 +1,9 @@
 """The instant classifier: what strokes say about single pixels, learned within a second.
 
-A random forest (Breiman 2001), as in ilastik and Labkit, and a logistic regression on the same filter responses, their
-probabilities averaged: the forest keeps to values it saw, the regression goes on where it saw none. It answers before
-the network can, and tells the network what to expect where nobody painted (`guide`).
+A random forest (Breiman 2001), as in ilastik and Labkit, extremely randomised trees (Geurts et al. 2006) and a logistic
+regression on the same filter responses, their probabilities averaged. The regression sees no response beyond those of
+the strokes, where it would be sure of anything. Together they answer before the network can, and tell it what to expect
+where nobody painted (`guide`).
 """
 
 from __future__ import annotations
@@ -12,23 +13,24 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.random import Generator
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from .filters import REACH, filter_responses
 from .labels import IGNORE
 from .patches import Annotations, Source, window_of
 
-TREES = 50
-SEEN = 5000  # pixels a tree is grown from, at most
+TREES = 30  # of each kind
+SEEN = 4000  # pixels a tree is grown from, and the regression learns, at most
 TILE = 256  # pixels, side of what is looked at together
+USUAL = (1, 99)  # percentiles of the responses of strokes; the regression sees nothing beyond them
 REMEMBERED = 1000  # pixels of a class in a tile, at most
 
 
 class InstantClassifier:
-    """A forest and a regression that learned the same pixels, every class counting the same.
+    """Two forests and a regression that learned the same pixels, every class counting the same.
 
     Parameters
     ----------
@@ -39,21 +41,33 @@ class InstantClassifier:
     classes
         K.
     seed
-        Of the forest.
+        Of the forests.
     """
 
     def __init__(self, responses: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> None:
         self.classes = classes
         self.known = np.unique(labels)
-        forest = RandomForestClassifier(
-            TREES,
-            class_weight="balanced_subsample",
-            max_samples=min(len(labels), SEEN),
-            random_state=seed,
-            n_jobs=torch.get_num_threads(),
+        forests = [
+            kind(
+                TREES,
+                class_weight="balanced_subsample",
+                bootstrap=True,
+                max_samples=min(len(labels), SEEN),
+                random_state=seed,
+                n_jobs=torch.get_num_threads(),
+            )
+            for kind in (RandomForestClassifier, ExtraTreesClassifier)
+        ]
+        low, high = np.percentile(responses, USUAL, axis=0)
+        regression = make_pipeline(
+            FunctionTransformer(np.clip, kw_args={"a_min": low, "a_max": high}),
+            StandardScaler(),
+            LogisticRegression(C=0.1, class_weight="balanced", max_iter=200),
         )
-        regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=200))
-        self._members = [member.fit(responses, labels) for member in (forest, regression)]
+        some = np.random.default_rng(seed).permutation(len(labels))[:SEEN]
+        some = np.union1d(some, np.unique(labels, return_index=True)[1])  # no class is left out
+        members = [forest.fit(responses, labels) for forest in forests]
+        self._members = [*members, regression.fit(responses[some], labels[some])]
 
     def __call__(self, responses: np.ndarray) -> np.ndarray:
         """Return probabilities (P, K) float32 for responses (P, F)."""
@@ -65,14 +79,6 @@ class InstantClassifier:
         """Return probabilities (K, size, size) of a window whose first pixel is (y, x), mirrored beyond the border."""
         responses = responses_of(source, plane, y, x, size)  # (F, size, size)
         return self(responses.reshape(len(responses), -1).T).T.reshape(self.classes, size, size)
-
-    def plane(self, source: Source, plane: int) -> np.ndarray:
-        """Return the most likely class of every pixel of a plane: (Y, X) uint8."""
-        mask = np.empty(source.stack.plane_shape, np.uint8)
-        for y, x in _tiles(mask.shape):
-            part = mask[y : y + TILE, x : x + TILE]
-            part[:] = self.window(source, plane, y, x, TILE).argmax(0)[: part.shape[0], : part.shape[1]]
-        return mask
 
 
 def learn(sources: list[Source], annotations: Annotations, classes: int, seed: int) -> InstantClassifier:

@@ -102,13 +102,16 @@ class Model:
         import torch
 
         from .networks import build
+        from .networks.pixels import Pixels
 
         classes = len(self.classes) if classes is None else classes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = build(self.network, self.channels, classes)
+        new = set() if classes == len(self.classes) else {"head", "pixels"}
+        if "pixels" not in new and any(name.startswith("pixels.") for name in self.weights):
+            network.begin_with(Pixels(self.channels, classes))
         own = network.state_dict()
-        new = set() if classes == len(self.classes) else {"head"}
         state = {k: torch.tensor(w) for k, w in self.weights.items() if k.split(".")[0] not in new}
         parts = {k.split(".")[0] for k in (state if self.is_encoder else own)} - new
         expected = {k for k in own if k.split(".")[0] in parts}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -12,7 +12,6 @@ from torch import Generator, Tensor, nn
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-from .device import channels_last, precision
 from .errors import BtunetError, OutOfMemory
 from .ranks import ALONE, Ranks
 from .recipes import Descent
@@ -161,15 +160,18 @@ class Trainer:
 
 
 class Average:
-    """Exponential moving average of a network's weights and statistics: what is shown and saved.
+    """Exponential moving average of a network's weights: what is shown and saved.
 
-    The memory grows with the steps made, so that the first previews are not the random start.
+    The memory grows with the steps made, so that the first previews are not the random start. Statistics of batch
+    normalisation are those of the network as it is: averaged once more they lag so far behind in a short training that
+    a class can be lost.
     """
 
     def __init__(self, network: nn.Module, longest: float = 0.98) -> None:
         self._longest = longest
         self._steps = 0
         self.state = {key: value.detach().clone() for key, value in network.state_dict().items()}
+        self._weights = [key for key, _ in network.named_parameters()]
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
@@ -177,34 +179,14 @@ class Average:
         self._steps += 1
         decay = min(self._longest, self._steps / (self._steps + 4))
         now = network.state_dict()
-        changing = [key for key, value in now.items() if value.dtype.is_floating_point]
-        torch._foreach_lerp_([self.state[key] for key in changing], [now[key] for key in changing], 1 - decay)
-        for key in now.keys() - set(changing):
+        torch._foreach_lerp_([self.state[k] for k in self._weights], [now[k] for k in self._weights], 1 - decay)
+        for key in now.keys() - set(self._weights):
             self.state[key].copy_(now[key])
 
 
 def numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
     """Return scalars as numbers; all are fetched from the device at once."""
     return dict(zip(values, torch.stack(list(values.values())).detach().tolist(), strict=True))
-
-
-@torch.no_grad()
-def remeasure(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Measure the statistics of batch normalisation anew, as mean over batches (N, C, Y, X) of what was trained on.
-
-    Averaged weights need it (stochastic weight averaging, Izmailov et al. 2018): the average of the statistics of other
-    weights is not theirs, and lags behind in short trainings. The network stays in evaluation mode.
-    """
-    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.train().momentum = None  # the mean of all batches
-    for batch in batches if norms else ():
-        with precision(batch.device):
-            network(channels_last(batch))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.eval().momentum = momentum
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.random import Generator
@@ -15,12 +16,16 @@ REMEMBERED = 50_000  # pixels kept per plane and class: enough to choose from, b
 
 
 class Source:
-    """A stack with its normalisation worked out once: gives normalised windows, mirrored beyond the border."""
+    """A stack with its normalisation, worked out when needed: gives normalised windows, mirrored beyond the border."""
 
     def __init__(self, stack: Stack, normalisation: Normalisation) -> None:
         self.stack = stack
         self.normalisation = normalisation
-        self.limits = normalisation.limits(stack)  # (2, C)
+
+    @cached_property
+    def limits(self) -> np.ndarray:
+        """The normalisation's limits of the stack, (2, C)."""
+        return self.normalisation.limits(self.stack)
 
     def plane(self, plane: int) -> np.ndarray:
         """Return a whole plane: (C, Y, X) float32."""

@@ -35,10 +35,10 @@ class PretrainRecipe:
 class FinetuneRecipe:
     """What supervised training minimises, and how."""
 
-    balanced: bool  # whether every class counts the same, however few its pixels
+    balanced: bool  # whether every class of strokes counts the same, however few its pixels
     zoom: tuple[float, float]  # smallest and largest side of what is seen of a patch
     light: float  # as above
-    guide: float  # weight of what the instant classifier expects where nobody painted strokes; 0 = none
+    guide: float  # weight of what the instant classifier expects where nobody painted strokes; 0 = no classifier
     memory: float  # of the average of the weights that is shown and kept; 0 = the last ones
     descent: Descent
 

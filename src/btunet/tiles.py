@@ -16,13 +16,14 @@ from torch import Tensor
 from .device import channels_last, precision, send, settle
 from .model import Model
 from .networks import Network
+from .networks.pixels import Pixels
 from .optimise import explained
 from .patches import Source
 from .settings import PredictSettings
 from .sweep import Function, Rows, Tiling, blend, sweep
 
 
-def tiling(network: Network, tile: int) -> Tiling:
+def tiling(network: Network | Pixels, tile: int) -> Tiling:
     """Return how windows must lie for a network, with tiles of about this size, pixels."""
     stride = network.stride  # every window starts on a multiple of it, or its pooling would see other pairs of pixels
     margin = -(-network.reach // stride) * stride
@@ -30,7 +31,7 @@ def tiling(network: Network, tile: int) -> Tiling:
     return Tiling(tile, margin, fade=min(margin, tile) // 4 // stride * stride)
 
 
-def forward(network: Network) -> Function:
+def forward(network: Network | Pixels) -> Function:
     """Return the function that gives class probabilities (K, y, x) for a normalised window (C, y, x)."""
     device = next(network.parameters()).device
 
@@ -44,7 +45,7 @@ def forward(network: Network) -> Function:
     return probabilities
 
 
-def predict_plane(network: Network, plane: np.ndarray, tile: int) -> np.ndarray:
+def predict_plane(network: Network | Pixels, plane: np.ndarray, tile: int) -> np.ndarray:
     """Return class probabilities of one plane.
 
     Parameters

@@ -1,7 +1,8 @@
-"""The contract all networks share: three named parts, ``encoder``, ``decoder`` and ``head``.
+"""The contract all networks share: three named parts, ``encoder``, ``decoder`` and ``head``, and perhaps ``pixels``.
 
 ``encoder(image)`` returns a list of maps, finest first, coarsest (bottleneck) last; ``decoder(maps)`` returns one map
-at the image's size; ``head`` turns it into one logit per class. State-dict prefixes are these names.
+at the image's size; ``head`` turns it into one logit per class, to which ``pixels`` adds what single pixels look like.
+State-dict prefixes are these names.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ..filters import REACH
+from .pixels import Pixels
 
 
 class Network(nn.Module):
@@ -31,7 +35,7 @@ class Network(nn.Module):
         self,
         encoder: nn.Module,
         decoder: nn.Module,
-        head: nn.Module,
+        head: nn.Conv2d,
         *,
         widths: Sequence[int],
         reach: int,
@@ -44,6 +48,14 @@ class Network(nn.Module):
         self.widths = tuple(widths)
         self.reach = reach
         self.stride = stride or 2 ** (len(widths) - 1)
+        self.pixels: Pixels | None = None
+
+    def begin_with(self, pixels: Pixels) -> None:
+        """Start from what a classifier of single pixels knows: its answer is that of the network, until it learns."""
+        self.pixels = pixels
+        self.reach = max(self.reach, REACH)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, K, Y, X) for images (N, C, Y, X) of any size; the border is repeated up to the stride."""
@@ -51,6 +63,8 @@ class Network(nn.Module):
         pad = (0, -width % self.stride, 0, -height % self.stride)
         x = F.pad(images, pad, mode="replicate") if any(pad) else images  # (N, C, Y', X')
         logits: Tensor = self.head(self.decoder(self.encoder(x)))  # (N, K, Y', X')
+        if self.pixels is not None:
+            logits = logits + self.pixels(x)
         return logits[..., :height, :width]
 
 
