@@ -312,6 +312,25 @@ def test_several_images_are_pre_trained_on_together_lazy_ones_too(window: Any, t
     assert w.session.encoder.history[-1]["images"] == ["cells", "lazy", "on disk"]
 
 
+def test_fine_tuning_looks_at_ticked_images_that_nobody_painted(window: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    w = window(discs())
+    w.annotate()
+    w.viewer.add_image(discs(2, 64), name="unpainted")
+    w.viewer.add_image(np.zeros((8, 64, 3), np.uint8), name="of other channels", rgb=True)
+    w.viewer.add_image(discs(2, 64), name="not ticked")
+    for row in (1, 2):
+        w.panel.also_list.item(row).setCheckState(Qt.CheckState.Checked)
+    asked: list[Any] = []
+    real = btunet.in_child
+    monkeypatch.setattr(btunet, "in_child", lambda *call, **options: asked.append(call) or real(*call, **options))
+    w.click("finetune_button")
+    w.wait(lambda: w.session.model is not None and not w.session.is_busy)
+    _, stacks, strokes, _ = asked[0]
+    assert [stack.name for stack in stacks] == ["cells", "unpainted"]
+    assert strokes[0] and strokes[1] == {}
+    assert w.errors == []
+
+
 def test_a_failure_in_the_child_is_one_sentence_and_nothing_is_lost(window: Any) -> None:
     data = discs().astype(np.float32)
     data[1, 3, 3] = np.nan
