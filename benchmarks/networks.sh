@@ -4,9 +4,12 @@
 set -euo pipefail
 data=$1/kdsb18_fluo out=$2 steps=${3:-60}
 mkdir -p "$out/labels" "$out/test"
-names() { python3 -c 'import json, sys; print(*json.load(open(sys.argv[1]))[sys.argv[2]], sep="\n")' "$data/split.json" "$1"; }
-names train | head -10 | while read -r name; do ln -sf "$(realpath "$data/masks/$name")" "$out/labels/"; done
-names test | head -20 | while read -r name; do ln -sf "$(realpath "$data/images/$name")" "$out/test/"; done
+names() {
+    python3 -c 'import json, sys; _, file, side, most = sys.argv; print(*json.load(open(file))[side][:int(most)], sep="\n")' \
+        "$data/split.json" "$@"
+}
+names train 10 | while read -r name; do ln -sf "$(realpath "$data/masks/$name")" "$out/labels/"; done
+names test 20 | while read -r name; do ln -sf "$(realpath "$data/images/$name")" "$out/test/"; done
 for network in ${NETWORKS:-unet plain-unet attention-unet inception-unet rca-iunet}; do
     work=$out/$network
     [ -e "$work.json" ] && continue
