@@ -16,9 +16,10 @@ STEPS = """
 import time, torch
 from btunet.networks import build
 from btunet.optimise import Trainer
+from btunet.recipes import FINETUNING
 torch.set_num_threads(2)
 network = build("unet", 1, 2).to(memory_format=torch.channels_last)
-trainer, images = Trainer(network, 1e-3), torch.randn(8, 1, 128, 128)
+trainer, images = Trainer(network, FINETUNING["default"].descent), torch.randn(8, 1, 128, 128)
 for step in range(4):
     if step == 1:
         start = time.perf_counter()

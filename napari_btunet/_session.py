@@ -71,7 +71,11 @@ class Session(Workspace):
             self.said.emit(NO_IMAGE, True)
             return
         images = self._chosen()
-        stacks = [_layers.stack_of(image) for image in images]
+        try:
+            stacks = [_layers.stack_of(image) for image in images]
+        except ValueError as error:
+            self.said.emit(str(error), True)
+            return
         encoder = self._encoder_for(stacks[0], settings.network)
         self._begin("pretrain", images, btunet.in_child("pretrain", stacks, settings, start_from=encoder))
 
@@ -92,10 +96,10 @@ class Session(Workspace):
         strokes: list[btunet.Strokes] = [self.subjects[image].ledger.all() for image in images]
         try:
             btunet.check_strokes(stacks, strokes, self.classes)
+            others = {image: _layers.stack_of(image) for image in self._chosen() if image not in images}
         except ValueError as error:
             self.said.emit(str(error), True)
             return
-        others = {image: _layers.stack_of(image) for image in self._chosen() if image not in images}
         looked_at = {image: stack for image, stack in others.items() if stack.channels == stacks[0].channels}
         task = btunet.in_child(
             "finetune",

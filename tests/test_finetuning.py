@@ -464,3 +464,12 @@ def test_names_of_the_model_it_starts_from_are_kept() -> None:
     settings = FinetuneSettings(steps=1, patch_size=32)
     first = run(finetune([image], [strokes], settings, classes=("ground", "cell", "debris")))
     assert run(finetune([image], [strokes], settings, start_from=first)).classes == ("ground", "cell", "debris")
+
+
+def test_erasing_all_but_one_class_during_the_training_does_not_end_it(scene: Any) -> None:
+    image, strokes = scene
+    task = finetune([image], [strokes], replace(QUICK, steps=3))
+    next(task), next(task)
+    left = {plane: np.where(values == 1, 1, 0) for plane, values in enumerate(strokes)}
+    assert task.send(Steer(strokes={0: left})).step == 2
+    assert run(task).classes == ("background", "class 1")

@@ -66,3 +66,9 @@ def test_of_very_many_pixels_every_class_is_seen(rng: np.random.Generator) -> No
     responses[7], labels[7] = 9, 1
     found = InstantClassifier(responses, labels, 2, 0)(responses[[7, 8]])
     assert found[0, 1] > found[1, 1]
+
+
+def test_a_single_class_is_all_there_is(rng: np.random.Generator) -> None:
+    responses = rng.normal(size=(30, 4)).astype(np.float32)
+    found = InstantClassifier(responses, np.ones(30, int), 3, 0)(responses)
+    assert (found == [0, 1, 0]).all()

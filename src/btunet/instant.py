@@ -67,7 +67,9 @@ class InstantClassifier:
         some = np.random.default_rng(seed).permutation(len(labels))[:SEEN]
         some = np.union1d(some, np.unique(labels, return_index=True)[1])  # no class is left out
         members = [forest.fit(responses, labels) for forest in forests]
-        self._members = [*members, regression.fit(responses[some], labels[some])]
+        if len(self.known) > 1:  # all others may have been erased; there is nothing to tell apart then
+            members.append(regression.fit(responses[some], labels[some]))
+        self._members = members
 
     def __call__(self, responses: np.ndarray) -> np.ndarray:
         """Return probabilities (P, K) float32 for responses (P, F)."""
