@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QEvent, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 BETWEEN = 12  # ms between two events, those of a mouse that reports 80 times a second
@@ -44,6 +45,19 @@ class Hand:
         self._layer.brush_size = 8
         self._timer.start(BETWEEN)
 
+    def trace(self, label: int, points: np.ndarray) -> None:
+        """Paint one stroke through pixels (n, 2) of the plane that is shown; the window lives between two events."""
+        self._viewer.layers.selection.active = self._layer
+        self._layer.mode, self._layer.brush_size, self._layer.selected_label = "paint", 4, label
+        at = points / self._layer.data.shape[-2:]
+        self._send(QEvent.Type.MouseMove, at[0], down=False)  # napari paints where it last saw the mouse
+        QTest.qWait(BETWEEN)
+        self._send(QEvent.Type.MouseButtonPress, at[0])
+        for place in at[1:]:
+            QTest.qWait(BETWEEN)
+            self._send(QEvent.Type.MouseMove, place)
+        self._send(QEvent.Type.MouseButtonRelease, at[-1])
+
     def stop(self) -> None:
         self._timer.stop()
         if 0 < self._step < MOVES:
@@ -66,7 +80,7 @@ class Hand:
     def _on_paint(self, _: Any) -> None:
         self.painted += 1
 
-    def _send(self, kind: QEvent.Type, at: np.ndarray) -> None:
+    def _send(self, kind: QEvent.Type, at: np.ndarray, down: bool = True) -> None:
         """Send an event at a part of the image's height and width."""
         height, width = self._layer.data.shape[-2:]
         (y, x), zoom = (self._viewer.camera.center[-2:]), self._viewer.camera.zoom
@@ -76,7 +90,7 @@ class Hand:
         )
         none, left = Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton
         button = none if kind == QEvent.Type.MouseMove else left
-        held = none if kind == QEvent.Type.MouseButtonRelease else left
+        held = left if down and kind != QEvent.Type.MouseButtonRelease else none
         everywhere = QPointF(self._canvas.mapToGlobal(position.toPoint()))
         event = QMouseEvent(kind, position, everywhere, button, held, Qt.KeyboardModifier.NoModifier)
         began = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import Any
 
@@ -50,12 +51,13 @@ def die(number: int) -> Task[None]:
 
 def facts() -> Task[dict[str, Any]]:
     """Say what the child is like, and print, which must not disturb the messages."""
+    imported = "btunet.finetuning" in sys.modules
     import torch
 
     print("printed by python")  # noqa: T201 (what is tested)
     os.write(1, b"written to the file descriptor\n")
     yield Progress("looking", 0, 1)
-    return {"pid": os.getpid(), "nice": os.nice(0), "threads": torch.get_num_threads()}
+    return {"pid": os.getpid(), "nice": os.nice(0), "threads": torch.get_num_threads(), "imported": imported}
 
 
 def memory_of(array: np.ndarray) -> Task[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from btunet import BtunetError, Died, Progress, Steer, in_child, run
+from btunet import BtunetError, Died, Progress, Steer, in_child, run, spare
 from btunet.process import BIG, receive, send
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and niceness are POSIX")
@@ -292,3 +292,35 @@ def test_a_lazy_array_travels_with_the_functions_inside_it() -> None:
     lazy = dask.from_array(np.arange(100).reshape(10, 10)).map_blocks(lambda block: block * 2)
     back = run(in_child("child_tasks:echo", lazy))
     assert np.array_equal(back.compute(), np.arange(100).reshape(10, 10) * 2)
+
+
+def test_a_spare_child_has_imported_everything_takes_one_job_and_ends_when_dropped() -> None:
+    first = run(in_child("child_tasks:facts", again=True))
+    (waiting,) = children()
+    second = run(in_child("child_tasks:facts"))
+    assert second["pid"] == waiting and second["imported"] and not first["imported"]
+    assert (second["nice"], second["threads"]) == (first["nice"], first["threads"])
+    assert children() == set()  # nobody asked for another one
+    spare.prepare()
+    (waiting,) = children()
+    spare.drop()
+    assert gone(waiting)
+
+
+def test_a_spare_child_that_was_killed_is_replaced() -> None:
+    spare.prepare()
+    (waiting,) = children()
+    os.kill(waiting, signal.SIGKILL)
+    assert gone(waiting)
+    assert run(in_child("child_tasks:count", 3)) == 3
+
+
+def test_a_spare_never_outlives_its_parent() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, sys.path)])}
+    code = "import sys; from btunet import spare; spare.prepare(); print('waiting', flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes) as parent:  # type: ignore[call-overload]
+        assert parent.stdout.readline() == b"waiting\n"
+        (waiting,) = map(int, Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split())
+        parent.kill()
+    assert gone(waiting)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .prediction import predict_probabilities as predict_probabilities
     from .pretraining import pretrain as pretrain
     from .process import in_child as in_child
+    from .process import spare as spare
     from .reading import find as find
     from .reading import pair as pair
     from .reading import read as read
@@ -59,7 +60,7 @@ _HOME = {
     "model": ["Model"],
     "prediction": ["predict", "predict_probabilities"],
     "pretraining": ["pretrain"],
-    "process": ["in_child"],
+    "process": ["in_child", "spare"],
     "reading": ["find", "pair", "read"],
     "settings": ["FinetuneSettings", "PredictSettings", "PretrainSettings", "StudySettings"],
     "streaming": ["predict_to"],

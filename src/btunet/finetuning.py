@@ -117,24 +117,27 @@ def finetune(
     learner = _Learner(model, names, stacks, targets, settings, strokes=not dense)
     learner.hold_out(validation)
     clock = Clock(settings.steps, settings.minutes)
-    first = learner.first_look(*look_at) if look_at else ()
+    reply: Reply = None
+    if look_at and (first := learner.first_look(*look_at)):
+        reply = yield Progress("fine-tuning", 0, clock.total, planes=first)
     next_preview = time.perf_counter() + PREVIEW_EVERY / 2
     while not clock.done:
-        values = learner.step(clock.fraction)
-        clock.step += 1
-        if validate_every and (clock.step % validate_every == 0 or clock.done):
-            values["validation dice"] = learner.validate()
-        planes, first = first, ()
-        if look_at and time.perf_counter() >= next_preview:
-            planes = (learner.preview(*look_at),)
-            next_preview = time.perf_counter() + PREVIEW_EVERY
-        reply: Reply = yield Progress(f"fine-tuning{learner.batch.note}", clock.step, clock.total, values, planes)
-        if is_stopped or reply is True:
-            break
+        is_stopped |= reply is True
         if isinstance(reply, Steer):
             learner.take(reply)
             if reply.look_at and reply.look_at != look_at:
                 look_at, next_preview = reply.look_at, 0.0
+        values = learner.step(clock.fraction)
+        clock.step += 1
+        if validate_every and (clock.step % validate_every == 0 or clock.done):
+            values["validation dice"] = learner.validate()
+        planes: tuple[PredictedPlane, ...] = ()
+        if look_at and time.perf_counter() >= next_preview:
+            planes = (learner.preview(*look_at),)
+            next_preview = time.perf_counter() + PREVIEW_EVERY
+        reply = yield Progress(f"fine-tuning{learner.batch.note}", clock.step, clock.total, values, planes)
+        if is_stopped or reply is True:
+            break
     named = Model(model.network, model.channels, names, {}, model.normalisation, model.history)
     trained_on = sorted({stacks[i].name for i, _ in learner.annotations.targets})
     record = {"steps": clock.step, "seconds": round(clock.seconds, 1), "images": trained_on, "dense": dense}

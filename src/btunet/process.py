@@ -32,6 +32,7 @@ from typing import IO, Any
 import cloudpickle
 import numpy as np
 
+from . import device
 from .errors import BtunetError, Died
 from .task import Progress, Reply, Task
 
@@ -39,9 +40,47 @@ logger = logging.getLogger(__name__)
 HEARTBEAT = 0.5  # seconds after which the last Progress is repeated while the child is silent
 BIG = 2**16  # bytes from which an array travels as a file
 FRAME = struct.Struct("<QQ")  # length of the pickle, number of files
+EARLY = "--early"  # tells a child to import what takes long before it has a job
+SLOW = ("finetuning", "pretraining", "prediction", "transfer")  # modules that take long to import, torch with them
 
 
-def in_child(verb: str, *args: Any, threads: int = 0, **kwargs: Any) -> Task[Any]:
+class Spare:
+    """A child that has imported everything and waits for a job, so that the next one starts at once."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Start one if there is none."""
+        with self._lock:
+            self._child = self._living() or _start(EARLY)
+
+    def take(self) -> subprocess.Popen[bytes]:
+        """Return it, or a new child if there is none."""
+        with self._lock:
+            child, self._child = self._living(), None
+        return child or _start()
+
+    def drop(self) -> None:
+        """End it."""
+        with self._lock:
+            child, self._child = self._child, None
+        if child is not None:
+            _end(child)
+
+    def _living(self) -> subprocess.Popen[bytes] | None:
+        """Return it if it lives; bury it if it was killed."""
+        if self._child is not None and self._child.poll() is not None:
+            _end(self._child)
+            self._child = None
+        return self._child
+
+
+spare = Spare()
+
+
+def in_child(verb: str, *args: Any, threads: int = 0, again: bool = False, **kwargs: Any) -> Task[Any]:
     """Run ``btunet.<verb>(*args, **kwargs)`` in a child process, as the same task.
 
     Progress, replies, result and errors are those of the task itself. While the child is silent the last Progress is
@@ -54,6 +93,9 @@ def in_child(verb: str, *args: Any, threads: int = 0, **kwargs: Any) -> Task[Any
         A public name of btunet that makes a task, or ``"module:function"``.
     threads
         Processor threads of the child; 0 leaves one core free.
+    again
+        Whether there will be more to do: once this child makes steps, another one starts to import what it will need
+        (a few hundred megabytes), and waits. `spare` ends it, or the end of this process.
 
     Raises
     ------
@@ -64,7 +106,7 @@ def in_child(verb: str, *args: Any, threads: int = 0, **kwargs: Any) -> Task[Any
     """
     folder = Path(tempfile.mkdtemp(prefix="btunet-"))
     messages: queue.Queue[tuple[str, Any] | None] = queue.Queue(maxsize=64)
-    child, ear = _start(), None
+    child, ear = spare.take(), None
     remove = weakref.finalize(child, shutil.rmtree, folder, ignore_errors=True)  # also when Python itself ends
     try:
         assert child.stdin is not None and child.stdout is not None
@@ -72,7 +114,7 @@ def in_child(verb: str, *args: Any, threads: int = 0, **kwargs: Any) -> Task[Any
         ear.start()
         with suppress(BrokenPipeError):  # a child that is already gone is reported below
             _hand_over(child.stdin, folder, (verb, args, kwargs), threads)
-        result = yield from _follow(child, folder, messages)
+        result = yield from _follow(child, folder, messages, spare.prepare if again else lambda: None)
         return result
     finally:
         _end(child)
@@ -82,10 +124,10 @@ def in_child(verb: str, *args: Any, threads: int = 0, **kwargs: Any) -> Task[Any
         remove()
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start(*options: str) -> subprocess.Popen[bytes]:
     below_normal = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)  # Windows only
     return subprocess.Popen(
-        [sys.executable, "-m", "btunet.process"],
+        [sys.executable, "-m", "btunet.process", *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         creationflags=below_normal,
@@ -102,7 +144,12 @@ def _hand_over(pipe: IO[bytes], folder: Path, job: tuple[str, Any, Any], threads
         raise BtunetError(f"the image cannot be handed to the background process ({error}); save it first") from error
 
 
-def _follow(child: subprocess.Popen[bytes], folder: Path, messages: queue.Queue[tuple[str, Any] | None]) -> Task[Any]:
+def _follow(
+    child: subprocess.Popen[bytes],
+    folder: Path,
+    messages: queue.Queue[tuple[str, Any] | None],
+    on_step: Callable[[], None],
+) -> Task[Any]:
     assert child.stdin is not None
     last = Progress("starting", 0, 0)
     while True:
@@ -113,6 +160,8 @@ def _follow(child: subprocess.Popen[bytes], folder: Path, messages: queue.Queue[
         if message is None:
             raise Died(_why(child))
         kind, content = message
+        if kind == "result" or (kind == "progress" and content.step):
+            on_step()
         if kind == "result":
             return content
         if kind == "error":
@@ -227,7 +276,13 @@ def main() -> None:
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # prints must not end up between messages
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    folder, threads = Path(source.readline().decode().strip()), int(source.readline())
+    device.lower_priority()
+    device.mind_the_machine()
+    if EARLY in sys.argv:
+        _import_early()
+    folder, threads = Path(source.readline().decode().strip()), int(source.readline() or -1)
+    if threads < 0:  # the parent is gone, or has no job
+        return
     try:
         verb, args, kwargs = receive(source, folder)
         replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
@@ -261,12 +316,15 @@ def _work(task: Task[Any], replies: queue.SimpleQueue[Reply], tell: Callable[[Pr
         reply = None if replies.empty() else replies.get()
 
 
-def _prepare(verb: str, threads: int) -> Callable[..., Task[Any]]:
-    """Set up the process and return the function that makes the task."""
-    from . import device
+def _import_early() -> None:
+    """Import what any job may need; what is missing is for the job to report."""
+    for name in SLOW:
+        with suppress(ImportError):
+            import_module(f"btunet.{name}")
 
-    device.lower_priority()
-    device.mind_the_machine()
+
+def _prepare(verb: str, threads: int) -> Callable[..., Task[Any]]:
+    """Set the number of threads and return the function that makes the task."""
     device.use_threads(threads)
     module, _, name = verb.rpartition(":")
     made: Callable[..., Task[Any]] = getattr(import_module(module or "btunet"), name)
