@@ -169,6 +169,13 @@ class Panel(QWidget):
         if window is not None and window is not self:
             window.destroyed.connect(self.session.shutdown)
 
+    def hideEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
+        """Keep no process ready for a window that closes; it may live on unseen for long before it is destroyed."""
+        super().hideEvent(event)
+        window = self.window()
+        if window is not None and not event.spontaneous() and not window.isVisible():
+            self.session.spare.drop()
+
     def _on_changed(self) -> None:
         if not isalive(self):
             return

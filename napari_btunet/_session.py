@@ -41,6 +41,7 @@ class Session(Workspace):
         self.device = "looking for a device …"
         self.job: Job | None = None
         self.exported: list[Path] = []
+        self.spare = btunet.Spare()
         self._is_closed = False
         self._scout: Job | None = None
         self._then: Callable[[], None] | None = None
@@ -77,7 +78,7 @@ class Session(Workspace):
             self.said.emit(str(error), True)
             return
         encoder = self._encoder_for(stacks[0], settings.network)
-        self._begin("pretrain", images, _elsewhere("pretrain", stacks, settings, start_from=encoder))
+        self._begin("pretrain", images, self._elsewhere("pretrain", stacks, settings, start_from=encoder))
 
     def finetune(self, settings: btunet.FinetuneSettings) -> None:
         """Train from all strokes of all images, looking at the other chosen ones.
@@ -101,7 +102,7 @@ class Session(Workspace):
             self.said.emit(str(error), True)
             return
         looked_at = {image: stack for image, stack in others.items() if stack.channels == stacks[0].channels}
-        task = _elsewhere(
+        task = self._elsewhere(
             "finetune",
             [*stacks, *looked_at.values()],
             [*strokes, *({} for _ in looked_at)],
@@ -129,7 +130,7 @@ class Session(Workspace):
             self.said.emit(NO_IMAGE, True)
             return
         channels = _layers.stack_of(self.image).channels
-        self._begin("import", [self.image], _elsewhere("import_encoder", network, channels, weights))
+        self._begin("import", [self.image], self._elsewhere("import_encoder", network, channels, weights))
 
     def predict(self) -> None:
         """Predict the chosen image with the present model, the visible plane first."""
@@ -139,7 +140,7 @@ class Session(Workspace):
             return
         subject.predicted.clear()
         subject.expect(self.viewer, len(self.classes))
-        task = _elsewhere("predict", self.model, [subject.stack], look_at=(0, subject.plane(self.viewer)))
+        task = self._elsewhere("predict", self.model, [subject.stack], look_at=(0, subject.plane(self.viewer)))
         self._begin("predict", [subject.image], task)
 
     def export(self, path: Path) -> None:
@@ -171,7 +172,7 @@ class Session(Workspace):
         for job in (self.job, self._scout):
             if job is not None:
                 job.abandon()
-        btunet.spare.drop()
+        self.spare.drop()
 
     def _after_stopping(self, then: Callable[[], None]) -> None:
         """End the running job, keeping what a training learned, and go on with something else."""
@@ -181,6 +182,10 @@ class Session(Workspace):
         else:
             self.job.stop()
         self._then = then
+
+    def _elsewhere(self, verb: str, *args: Any, **kwargs: Any) -> btunet.Task[Any]:
+        """Return a task in another process; one more is kept ready for the next click."""
+        return btunet.in_child(verb, *args, spare=self.spare, **kwargs)
 
     def _begin(self, title: str, images: list[Image], task: btunet.Task[Any]) -> None:
         if self.job is not None:
@@ -196,7 +201,7 @@ class Session(Workspace):
 
     def _ask_for_device(self) -> None:
         """Find out in another process what the work will run on, so that torch never enters this one."""
-        self._scout = Job(_elsewhere("describe_device"), "device")
+        self._scout = Job(self._elsewhere("describe_device"), "device")
         self._scout.ended.connect(self._on_device)
         self._scout.start()
 
@@ -336,11 +341,6 @@ class Session(Workspace):
                 self.job.abandon()
             self.said.emit(f"{event.value.name} was removed, so the work on it ends.", False)
         super()._on_removed(event)
-
-
-def _elsewhere(verb: str, *args: Any, **kwargs: Any) -> btunet.Task[Any]:
-    """Return a task in a child process; another child is kept ready for the next click."""
-    return btunet.in_child(verb, *args, again=True, **kwargs)
 
 
 _SESSIONS: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()

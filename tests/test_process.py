@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from btunet import BtunetError, Died, Progress, Steer, in_child, run, spare
+from btunet import BtunetError, Died, Progress, Spare, Steer, in_child, run
 from btunet.process import BIG, receive, send
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and niceness are POSIX")
@@ -295,29 +295,34 @@ def test_a_lazy_array_travels_with_the_functions_inside_it() -> None:
 
 
 def test_a_spare_child_has_imported_everything_takes_one_job_and_ends_when_dropped() -> None:
-    first = run(in_child("child_tasks:facts", again=True))
+    spare = Spare()
+    first = run(in_child("child_tasks:facts", spare=spare))
     (waiting,) = children()
-    second = run(in_child("child_tasks:facts"))
-    assert second["pid"] == waiting and second["imported"] and not first["imported"]
+    second = run(in_child("child_tasks:facts", spare=spare))
+    assert second["pid"] == waiting != first["pid"]
+    assert second["imported"] and not first["imported"]
     assert (second["nice"], second["threads"]) == (first["nice"], first["threads"])
-    assert children() == set()  # nobody asked for another one
-    spare.prepare()
-    (waiting,) = children()
+    assert children() == {spare.pid}
     spare.drop()
-    assert gone(waiting)
+    assert spare.pid is None
+    spare.prepare()
+    assert children() == set()
 
 
 def test_a_spare_child_that_was_killed_is_replaced() -> None:
+    spare = Spare()
     spare.prepare()
     (waiting,) = children()
     os.kill(waiting, signal.SIGKILL)
     assert gone(waiting)
-    assert run(in_child("child_tasks:count", 3)) == 3
+    assert run(in_child("child_tasks:count", 3, spare=spare)) == 3
+    assert spare.pid != waiting
+    spare.drop()
 
 
 def test_a_spare_never_outlives_its_parent() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, sys.path)])}
-    code = "import sys; from btunet import spare; spare.prepare(); print('waiting', flush=True); sys.stdin.read()"
+    code = "import sys, btunet; btunet.Spare().prepare(); print('waiting', flush=True); sys.stdin.read()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes) as parent:  # type: ignore[call-overload]
         assert parent.stdout.readline() == b"waiting\n"

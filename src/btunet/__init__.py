@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .prediction import predict as predict
     from .prediction import predict_probabilities as predict_probabilities
     from .pretraining import pretrain as pretrain
+    from .process import Spare as Spare
     from .process import in_child as in_child
-    from .process import spare as spare
     from .reading import find as find
     from .reading import pair as pair
     from .reading import read as read
@@ -60,7 +60,7 @@ _HOME = {
     "model": ["Model"],
     "prediction": ["predict", "predict_probabilities"],
     "pretraining": ["pretrain"],
-    "process": ["in_child", "spare"],
+    "process": ["Spare", "in_child"],
     "reading": ["find", "pair", "read"],
     "settings": ["FinetuneSettings", "PredictSettings", "PretrainSettings", "StudySettings"],
     "streaming": ["predict_to"],

@@ -45,42 +45,50 @@ SLOW = ("finetuning", "pretraining", "prediction", "transfer")  # modules that t
 
 
 class Spare:
-    """A child that has imported everything and waits for a job, so that the next one starts at once."""
+    """Keeps a child ready that has imported everything (a few hundred megabytes), so that the next job starts at once.
+
+    One for every window, say; `drop` it in the end. Children never outlive this process anyway.
+    """
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
+        self._is_dropped = False
         self._lock = threading.Lock()
 
+    @property
+    def pid(self) -> int | None:
+        """Number of the process that waits, if one does."""
+        child = self._child
+        return child.pid if child else None
+
     def prepare(self) -> None:
-        """Start one if there is none."""
+        """Start a child unless one waits."""
         with self._lock:
-            self._child = self._living() or _start(EARLY)
+            if not self._is_dropped:
+                self._child = self._living() or _start(EARLY)
 
     def take(self) -> subprocess.Popen[bytes]:
-        """Return it, or a new child if there is none."""
+        """Return the child that waits, or a new one."""
         with self._lock:
             child, self._child = self._living(), None
         return child or _start()
 
     def drop(self) -> None:
-        """End it."""
+        """End the child that waits; there will be no other."""
         with self._lock:
-            child, self._child = self._child, None
+            child, self._child, self._is_dropped = self._child, None, True
         if child is not None:
             _end(child)
 
     def _living(self) -> subprocess.Popen[bytes] | None:
-        """Return it if it lives; bury it if it was killed."""
+        """Return the child if it lives; bury it if it was killed."""
         if self._child is not None and self._child.poll() is not None:
             _end(self._child)
             self._child = None
         return self._child
 
 
-spare = Spare()
-
-
-def in_child(verb: str, *args: Any, threads: int = 0, again: bool = False, **kwargs: Any) -> Task[Any]:
+def in_child(verb: str, *args: Any, threads: int = 0, spare: Spare | None = None, **kwargs: Any) -> Task[Any]:
     """Run ``btunet.<verb>(*args, **kwargs)`` in a child process, as the same task.
 
     Progress, replies, result and errors are those of the task itself. While the child is silent the last Progress is
@@ -93,9 +101,8 @@ def in_child(verb: str, *args: Any, threads: int = 0, again: bool = False, **kwa
         A public name of btunet that makes a task, or ``"module:function"``.
     threads
         Processor threads of the child; 0 leaves one core free.
-    again
-        Whether there will be more to do: once this child makes steps, another one starts to import what it will need
-        (a few hundred megabytes), and waits. `spare` ends it, or the end of this process.
+    spare
+        What keeps a child ready. It is taken, and replaced as soon as it makes steps.
 
     Raises
     ------
@@ -106,7 +113,7 @@ def in_child(verb: str, *args: Any, threads: int = 0, again: bool = False, **kwa
     """
     folder = Path(tempfile.mkdtemp(prefix="btunet-"))
     messages: queue.Queue[tuple[str, Any] | None] = queue.Queue(maxsize=64)
-    child, ear = spare.take(), None
+    child, ear = spare.take() if spare else _start(), None
     remove = weakref.finalize(child, shutil.rmtree, folder, ignore_errors=True)  # also when Python itself ends
     try:
         assert child.stdin is not None and child.stdout is not None
@@ -114,7 +121,7 @@ def in_child(verb: str, *args: Any, threads: int = 0, again: bool = False, **kwa
         ear.start()
         with suppress(BrokenPipeError):  # a child that is already gone is reported below
             _hand_over(child.stdin, folder, (verb, args, kwargs), threads)
-        result = yield from _follow(child, folder, messages, spare.prepare if again else lambda: None)
+        result = yield from _follow(child, folder, messages, spare)
         return result
     finally:
         _end(child)
@@ -148,7 +155,7 @@ def _follow(
     child: subprocess.Popen[bytes],
     folder: Path,
     messages: queue.Queue[tuple[str, Any] | None],
-    on_step: Callable[[], None],
+    spare: Spare | None,
 ) -> Task[Any]:
     assert child.stdin is not None
     last = Progress("starting", 0, 0)
@@ -160,8 +167,8 @@ def _follow(
         if message is None:
             raise Died(_why(child))
         kind, content = message
-        if kind == "result" or (kind == "progress" and content.step):
-            on_step()
+        if spare and (kind == "result" or (kind == "progress" and content.step)):
+            spare.prepare()
         if kind == "result":
             return content
         if kind == "error":

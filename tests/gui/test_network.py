@@ -93,7 +93,7 @@ def test_weights_learned_elsewhere_become_the_encoder(window: Any, monkeypatch: 
     w = window(discs(planes=1))
     asked: list[tuple[Any, ...]] = []
 
-    def in_child(*call: Any) -> Any:
+    def in_child(*call: Any, **_: Any) -> Any:
         asked.append(call)
         yield btunet.Progress("reading weights", 0, 0)
         return btunet.Model("smp:resnet18", 1, (), {})

@@ -375,7 +375,18 @@ def test_closing_the_window_while_training_ends_the_child_and_leaves_no_file(
     assert children()
     assert list(tmp_path.glob("btunet-*"))
     w.viewer.close()
-    w.wait(lambda: not children() and not list(tmp_path.glob("btunet-*")))
+    w.wait(lambda: children() <= {w.session.spare.pid} and not list(tmp_path.glob("btunet-*")))
+
+
+def test_a_process_waits_for_the_next_click_until_the_window_closes(window: Any) -> None:
+    w = window(discs(planes=1), show=True)
+    w.session.spare.prepare()  # as after any job
+    assert children() == {w.session.spare.pid}
+    w.viewer.window.remove_dock_widget(w.panel)
+    assert children()
+    w.viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
+    w.viewer.close()
+    w.wait(lambda: not children())
 
 
 def test_removing_the_image_ends_the_work_but_keeps_what_was_learned(window: Any) -> None:
@@ -385,7 +396,7 @@ def test_removing_the_image_ends_the_work_but_keeps_what_was_learned(window: Any
     w.wait(lambda: w.panel.curve.value())
     w.viewer.layers.remove("cells")
     w.wait(lambda: not w.session.is_busy)
-    assert not children()
+    assert children() <= {w.session.spare.pid}
     assert w.session.encoder is not None
     assert w.panel.image_combo.count() == 0
 
