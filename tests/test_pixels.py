@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from btunet import FinetuneSettings, Model, finetune, run
+from btunet import FinetuneSettings, Model, Steer, finetune, run
 from btunet.filters import REACH
+from btunet.finetuning import _Learner
 from btunet.guide import teach
+from btunet.images import as_stack
+from btunet.labels import targets_of_strokes
 from btunet.networks import build
 from btunet.networks.pixels import Pixels
 
@@ -90,3 +93,30 @@ def test_masks_teach_a_network_without_it(discs: Any) -> None:
     image, mask = discs(size=64)
     model = run(finetune([image], [mask], QUICK, dense=True))
     assert not any(name.startswith("pixels.") for name in model.weights)
+
+
+def test_training_leaves_it_alone_and_new_strokes_reach_it_at_once(discs: Any) -> None:
+    image, mask = discs(size=64)
+    stacks = [as_stack(image)]
+    targets = targets_of_strokes(stacks, [mask + 1])
+    learner = _Learner(Model("unet", 1, (), {}), ["a", "b"], stacks, targets, QUICK, strokes=True)
+
+    def answer() -> torch.Tensor:
+        assert learner.averaged().pixels is not None
+        with torch.no_grad():
+            return learner.averaged().pixels(torch.from_numpy(learner.sources[0].plane(0))[None]).argmax(1)
+
+    before = answer()
+    for step in range(3):
+        learner.step(step / 4)
+    assert torch.equal(answer(), before)
+    learner.take(Steer(strokes={0: {0: 2 - mask[0]}}))  # all classes exchanged
+    learner.step(0.9)
+    assert (answer() != before).float().mean() > 0.9
+
+
+def test_what_masks_taught_is_not_overruled_by_strokes(discs: Any) -> None:
+    image, mask = discs(size=64)
+    model = run(finetune([image], [mask], QUICK, dense=True))
+    further = run(finetune([image], [mask + 1], QUICK, start_from=model))
+    assert further.weights.keys() == model.weights.keys()

@@ -175,8 +175,8 @@ class _Learner:
         if strokes and self.recipe.guide:
             seed, size = settings.seed, settings.patch_size
             self.guide = Guide(self.sources, self.annotations, len(names), size, seed, self.device)
-            if is_new:
-                network.begin_with(deepcopy(self.guide.pixels).requires_grad_())
+            if is_new or network.pixels is not None:  # a model that learned masks knows better
+                network.begin_with(self.guide.pixels, anew=is_new)
         self.network = settle(network).train()
         self.shown = deepcopy(self.network).eval()
         self.at_first = self.shown.pixels if is_new else self.shown  # the rest knows nothing yet

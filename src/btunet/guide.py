@@ -58,21 +58,26 @@ class Guide:
         device: torch.device,
     ) -> None:
         self._sources, self._annotations = list(sources), annotations
-        self._classes, self._size, self._seed, self._device = classes, size, seed, device
+        self._size, self._seed, self._device = size, seed, device
+        self._classes = classes
+        self.pixels = self._untaught().requires_grad_(False)
         self.learn()
 
     def learn(self) -> None:
-        """Learn the strokes anew."""
+        """Learn the strokes anew; whatever holds ``pixels`` knows them then."""
         rng = np.random.default_rng(self._seed)
         classifier = learn(self._sources, self._annotations, self._classes, self._seed)
         places = self._places(SHOWN, rng)
         expected = [classifier.window(self._sources[i], plane, y, x, self._size) for i, plane, y, x in places]
         images = self._windows(places)
+        pupil = self._untaught()
+        teach(pupil, images, send(np.stack(expected), self._device), self._seed)
+        self.pixels.load_state_dict(pupil.state_dict())
+
+    def _untaught(self) -> Pixels:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
-            self.pixels = Pixels(images.shape[1], self._classes).to(self._device)
-        teach(self.pixels, images, send(np.stack(expected), self._device), self._seed)
-        self.pixels.requires_grad_(False)
+            return Pixels(self._sources[0].stack.channels, self._classes).to(self._device)
 
     @torch.no_grad()
     def draw(self, count: int, rng: Generator) -> tuple[Tensor, Tensor]:

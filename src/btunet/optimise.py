@@ -78,7 +78,7 @@ class Trainer:
     Parameters
     ----------
     modules
-        What is trained.
+        What is trained, but for parameters that are fixed.
     descent
         Algorithm and schedule.
     rate
@@ -88,7 +88,7 @@ class Trainer:
     """
 
     def __init__(self, modules: nn.Module, descent: Descent, rate: float = 0.0, ranks: Ranks = ALONE) -> None:
-        self._parameters: list[Tensor] = list(modules.parameters())
+        self._parameters: list[Tensor] = [p for p in modules.parameters() if p.requires_grad]
         self._descent = descent
         self._rate = rate or descent.rate
         self._ranks = ranks
@@ -162,16 +162,16 @@ class Trainer:
 class Average:
     """Exponential moving average of a network's weights: what is shown and saved.
 
-    The memory grows with the steps made, so that the first previews are not the random start. Statistics of batch
-    normalisation are those of the network as it is: averaged once more they lag so far behind in a short training that
-    a class can be lost.
+    The memory grows with the steps made, so that the first previews are not the random start. Fixed parameters and
+    statistics of batch normalisation are those of the network as it is: averaged once more, statistics lag so far
+    behind in a short training that a class can be lost.
     """
 
     def __init__(self, network: nn.Module, longest: float = 0.98) -> None:
         self._longest = longest
         self._steps = 0
         self.state = {key: value.detach().clone() for key, value in network.state_dict().items()}
-        self._weights = [key for key, _ in network.named_parameters()]
+        self._weights = [key for key, parameter in network.named_parameters() if parameter.requires_grad]
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:

@@ -50,11 +50,11 @@ class Network(nn.Module):
         self.stride = stride or 2 ** (len(widths) - 1)
         self.pixels: Pixels | None = None
 
-    def begin_with(self, pixels: Pixels) -> None:
-        """Start from what a classifier of single pixels knows: its answer is that of the network, until it learns."""
+    def begin_with(self, pixels: Pixels, *, anew: bool = True) -> None:
+        """Add what a classifier of single pixels knows; ``anew``, its answer is that of the network until it learns."""
         self.pixels = pixels
         self.reach = max(self.reach, REACH)
-        for parameter in self.head.parameters():
+        for parameter in self.head.parameters() if anew else ():
             nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
 """What single pixels look like, as a part of a network: from its first step it knows what a classifier of pixels knows.
 
-A perceptron with two hidden layers on the filter responses (`btunet.filters`) of every pixel. Its logits are added to
-those of the network. Before the training begins it is taught what a classifier expects (`btunet.guide`); then it learns
-with the rest.
+A perceptron with two hidden layers on the filter responses (`btunet.filters`) of every pixel, taught what a classifier
+expects (`btunet.guide`). Its logits are added to those of the network, which learns what to add.
 """
 
 from __future__ import annotations
