@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from btunet import instant
 from btunet.images import as_stack
 from btunet.instant import TILE, InstantClassifier, learn, responses_of
 from btunet.labels import target_of_strokes
@@ -72,3 +73,21 @@ def test_a_single_class_is_all_there_is(rng: np.random.Generator) -> None:
     responses = rng.normal(size=(30, 4)).astype(np.float32)
     found = InstantClassifier(responses, np.ones(30, int), 3, 0)(responses)
     assert (found == [0, 1, 0]).all()
+
+
+def test_of_many_masks_enough_is_looked_at_and_no_class_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instant, "TILE", 32)
+    monkeypatch.setattr(instant, "ENOUGH", 3)
+    image = np.random.default_rng(0).random((40, 64, 64), np.float32)
+    annotations = Annotations()
+    for plane in range(40):
+        target = np.zeros((64, 64), np.uint8)
+        if plane == 17:
+            target[40:50, 40:50] = 2
+            image[plane, 40:50, 40:50] += 5
+        annotations.put(0, plane, target)
+    looked: list[Any] = []
+    real = instant.responses_of
+    monkeypatch.setattr(instant, "responses_of", lambda *at: looked.append(at[1:]) or real(*at))
+    classifier = instant.learn([Source(as_stack(image), Normalisation())], annotations, 3, 0)
+    assert len(looked) <= 4 and classifier.known.tolist() == [0, 2]

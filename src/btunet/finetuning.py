@@ -177,7 +177,7 @@ class _Learner:
             guide = Guide(self.sources, self.annotations, len(names), size, seed, self.device)
             if is_new:
                 network.begin_with(guide.pixels, () if strokes else self.annotations.shares(len(names)))
-            elif network.pixels is not None and bool(model.history[-1].get("dense")) != strokes:  # of the same kind
+            elif network.pixels is not None and model.learned_masks != strokes:  # taught by annotations of this kind
                 network.pixels = guide.pixels
             self.guide = guide if strokes else None
         self.network = settle(network).train()

@@ -8,6 +8,7 @@ where nobody painted (`guide`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,6 +28,7 @@ SEEN = 4000  # pixels a tree is grown from, and the regression learns, at most
 TILE = 256  # pixels, side of what is looked at together
 USUAL = (1, 99)  # percentiles of the responses of strokes; the regression sees nothing beyond them
 REMEMBERED = 1000  # pixels of a class in a tile, at most
+ENOUGH = 32  # tiles that show a class; more are left out
 
 
 class InstantClassifier:
@@ -84,11 +86,31 @@ class InstantClassifier:
 
 
 def learn(sources: list[Source], annotations: Annotations, classes: int, seed: int) -> InstantClassifier:
-    """Return a classifier that learned everything annotated."""
+    """Return a classifier that learned what is annotated, or enough of it."""
     rng = np.random.default_rng(seed)
-    seen = [part for (i, p), target in annotations.targets.items() for part in _painted(sources[i], p, target, rng)]
+    seen = []
+    for image, plane, y, x, known in _places(annotations, rng):
+        kept = [rng.permutation(np.flatnonzero(known == k))[:REMEMBERED] for k in np.unique(known) if k != IGNORE]
+        pixels = np.concatenate(kept)
+        responses = responses_of(sources[image], plane, y, x, TILE)
+        seen.append((responses.reshape(len(responses), -1)[:, pixels].T, known[pixels]))
     responses, labels = (np.concatenate(parts) for parts in zip(*seen, strict=True))
     return InstantClassifier(responses, labels, classes, seed)
+
+
+def _places(annotations: Annotations, rng: Generator) -> Iterator[tuple[int, int, int, int, np.ndarray]]:
+    """Yield tiles that show a class not seen often enough, in random order: image, plane, y, x, classes (P,)."""
+    shapes = {key: target.shape for key, target in annotations.targets.items()}
+    tiles = [(key, y, x) for key, (h, w) in shapes.items() for y in range(0, h, TILE) for x in range(0, w, TILE)]
+    often: Counter[int] = Counter()
+    for key, y, x in (tiles[i] for i in rng.permutation(len(tiles))):
+        known = window_of(annotations.targets[key], y, x, TILE).ravel()
+        present = [int(k) for k in np.unique(known) if k != IGNORE]
+        if any(often[k] < ENOUGH for k in present):
+            often.update(present)
+            yield *key, y, x, known
+        if all(often[k] >= ENOUGH for k in annotations.classes):
+            return
 
 
 def responses_of(source: Source, plane: int, y: int, x: int, size: int) -> np.ndarray:
@@ -96,18 +118,3 @@ def responses_of(source: Source, plane: int, y: int, x: int, size: int) -> np.nd
     window = source.patch(plane, y - REACH, x - REACH, size + 2 * REACH)  # (C, size + 2·REACH, size + 2·REACH)
     inside = slice(REACH, -REACH)
     return filter_responses(torch.from_numpy(window)[None])[0, :, inside, inside].numpy()
-
-
-def _painted(source: Source, plane: int, target: np.ndarray, rng: Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield responses (P, F) and classes (P,) of pixels painted in a plane, tile by tile."""
-    for y, x in _tiles(target.shape):
-        known = window_of(target, y, x, TILE).ravel()
-        kept = [rng.permutation(np.flatnonzero(known == k))[:REMEMBERED] for k in np.unique(known) if k != IGNORE]
-        if kept:
-            pixels = np.concatenate(kept)
-            responses = responses_of(source, plane, y, x, TILE)
-            yield responses.reshape(len(responses), -1)[:, pixels].T, known[pixels]
-
-
-def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    return ((y, x) for y in range(0, shape[0], TILE) for x in range(0, shape[1], TILE))
