@@ -1,9 +1,8 @@
 """Responses of classic filters at several scales: what a pixel looks like before anything is learned.
 
 The same kinds as ilastik (Berg et al. 2019) and Labkit (Arzt et al. 2022) offer: the smoothed value, the magnitude of
-its gradient, both eigenvalues of its Hessian, the local standard deviation, and the difference of the value itself and
-the smoothed one, which trees cannot form. Each coarser scale is computed on an image of half the size, so that all of
-them together cost little more than the finest one.
+its gradient, both eigenvalues of its Hessian, and the local standard deviation. Each coarser scale is computed on an
+image of half the size, so that all of them together cost little more than the finest one.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ TAPS = torch.exp(-0.5 * torch.arange(-3.0, 4.0) ** 2)  # a Gaussian of sigma 1
 
 
 def filter_responses(images: Tensor) -> Tensor:
-    """Return (N, F, Y, X) responses for images (N, C, Y, X), float32; F = C · 31, or fewer in very small images.
+    """Return (N, F, Y, X) responses for images (N, C, Y, X), float32; F = C · 26, or fewer in very small images.
 
     The value itself comes first. Borders are repeated.
     """
@@ -34,8 +33,7 @@ def filter_responses(images: Tensor) -> Tensor:
         maps = torch.cat([*_derivatives(smooth), deviation], 1)  # (N, 5·C, Y / 2^scale, X / 2^scale)
         if scale:
             maps = F.interpolate(maps, scale_factor=2**scale, mode="bilinear")
-        maps = maps[..., : size[0], : size[1]]
-        found += [maps, images - maps[:, : images.shape[1]]]
+        found.append(maps[..., : size[0], : size[1]])
     return torch.cat(found, 1)
 
 
