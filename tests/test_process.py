@@ -294,30 +294,37 @@ def test_a_lazy_array_travels_with_the_functions_inside_it() -> None:
     assert np.array_equal(back.compute(), np.arange(100).reshape(10, 10) * 2)
 
 
-def test_a_spare_child_has_imported_everything_takes_one_job_and_ends_when_dropped() -> None:
-    spare = Spare()
+@pytest.fixture
+def spare() -> Iterator[Spare]:
+    kept = Spare()
+    yield kept
+    kept.drop()
+
+
+def test_a_spare_child_has_imported_everything_takes_one_job_and_ends_when_dropped(spare: Spare) -> None:
     first = run(in_child("child_tasks:facts", spare=spare))
-    (waiting,) = children()
+    waiting = spare.pid
+    assert waiting is not None and alive(waiting) and waiting != first["pid"]
     second = run(in_child("child_tasks:facts", spare=spare))
-    assert second["pid"] == waiting != first["pid"]
+    assert second["pid"] == waiting
     assert second["imported"] and not first["imported"]
     assert (second["nice"], second["threads"]) == (first["nice"], first["threads"])
-    assert children() == {spare.pid}
+    waiting = spare.pid
+    assert waiting is not None and alive(waiting)
     spare.drop()
+    assert gone(waiting)
+    spare.prepare()
     assert spare.pid is None
-    spare.prepare()
-    assert children() == set()
 
 
-def test_a_spare_child_that_was_killed_is_replaced() -> None:
-    spare = Spare()
+def test_a_spare_child_that_was_killed_is_replaced(spare: Spare) -> None:
     spare.prepare()
-    (waiting,) = children()
+    waiting = spare.pid
+    assert waiting is not None
     os.kill(waiting, signal.SIGKILL)
     assert gone(waiting)
     assert run(in_child("child_tasks:count", 3, spare=spare)) == 3
     assert spare.pid != waiting
-    spare.drop()
 
 
 def test_a_spare_never_outlives_its_parent() -> None:

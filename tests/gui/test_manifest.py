@@ -73,7 +73,7 @@ def test_the_plugin_does_not_take_over_other_peoples_tiffs(contributions: Any) -
     assert extensions == [".btmask.tif"]
 
 
-def test_the_panel_is_found_in_the_menus(make_napari_viewer: Any) -> None:
+def test_the_panel_is_found_in_the_menus(make_napari_viewer: Any, quiet: None) -> None:
     viewer = make_napari_viewer()
     top = [a for a in viewer.window._qt_window.menuBar().actions() if a.text().replace("&", "") == "Plugins"]
     plugins = top[0].menu()
@@ -81,7 +81,7 @@ def test_the_panel_is_found_in_the_menus(make_napari_viewer: Any) -> None:
     assert any(a.text().replace("&", "").startswith("BT-UNet") for a in plugins.actions())
 
 
-def test_samples_open(make_napari_viewer: Any) -> None:
+def test_samples_open(make_napari_viewer: Any, quiet: None) -> None:
     viewer = make_napari_viewer()
     viewer.open_sample("napari-btunet", "nuclei")
     viewer.open_sample("napari-btunet", "coins")
