@@ -10,7 +10,7 @@ from btunet.filters import REACH
 from btunet.finetuning import _Learner
 from btunet.guide import teach
 from btunet.images import as_stack
-from btunet.labels import targets_of_masks, targets_of_strokes
+from btunet.labels import targets_of_strokes
 from btunet.networks import build
 from btunet.networks.pixels import Pixels
 
@@ -90,21 +90,15 @@ def test_a_model_for_other_classes_gets_a_new_one(discs: Any) -> None:
     assert further.weights["pixels.layers.4.weight"].shape[0] == 3
 
 
-def test_masks_teach_it_too_and_how_common_a_class_is(discs: Any) -> None:
+def test_masks_teach_a_network_without_it(discs: Any) -> None:
     image, mask = discs(size=64)
-    mask = mask * (np.arange(64) < 20)  # few of the discs are wanted
-    stacks = [as_stack(image)]
-    names, targets = ["a", "b"], targets_of_masks(stacks, [mask], None)
-    learner = _Learner(Model("unet", 1, (), {}), names, stacks, targets, QUICK)
-    bias = learner.network.head.bias
-    assert bias is not None
-    assert bias.detach().exp().tolist() == pytest.approx([(mask == 0).mean(), (mask == 1).mean()], rel=1e-3)
-    assert learner.guide is None and learner.network.pixels is not None
+    model = run(finetune([image], [mask], QUICK, dense=True))
+    assert not any(name.startswith("pixels.") for name in model.weights)
 
 
 def test_the_papers_recipe_has_none(discs: Any) -> None:
     image, mask = discs(size=64)
-    model = run(finetune([image], [mask], replace(QUICK, recipe="paper"), dense=True))
+    model = run(finetune([image], [mask + 1], replace(QUICK, recipe="paper")))
     assert not any(name.startswith("pixels.") for name in model.weights)
 
 
@@ -128,11 +122,13 @@ def test_training_leaves_it_alone_and_new_strokes_reach_it_at_once(discs: Any) -
     assert (answer() != before).float().mean() > 0.9
 
 
-def test_more_of_the_same_teaches_it_anew_but_strokes_do_not_overrule_masks(discs: Any) -> None:
+def test_more_strokes_teach_it_anew_but_do_not_overrule_masks(discs: Any) -> None:
     image, mask = discs(size=64)
     name = "pixels.layers.0.weight"
-    first = run(finetune([image], [mask], QUICK, dense=True))
-    more = run(finetune([image], [1 - mask], QUICK, dense=True, start_from=first))
+    first = run(finetune([image], [mask + 1], QUICK))
+    more = run(finetune([image], [2 - mask], QUICK, start_from=first))
     assert not np.array_equal(more.weights[name], first.weights[name])
-    strokes = run(finetune([image], [mask + 1], QUICK, start_from=first))
-    assert np.array_equal(strokes.weights[name], first.weights[name])
+    finer = run(finetune([image], [mask], QUICK, dense=True, start_from=first))
+    assert np.array_equal(finer.weights[name], first.weights[name])
+    masks = run(finetune([image], [mask], QUICK, dense=True))
+    assert name not in run(finetune([image], [mask + 1], QUICK, start_from=masks)).weights

@@ -48,9 +48,9 @@ def finetune(
     """Train the whole network on the annotated pixels.
 
     Patches are centred on annotated pixels; the loss is the average of cross-entropy and Dice over those pixels. By
-    default (`recipes`) the network begins with what a classifier of single pixels learned (`networks.pixels`). Classes
-    of strokes count the same; half of the patches lie anywhere then, and the network is asked to agree with the
-    classifier there (`guide`). Masks show how common each class is. The model returned holds the averaged weights.
+    default (`recipes`) classes of strokes count the same; masks show how common each is. With strokes, the network
+    begins with what a classifier of single pixels learned from them, half of the patches lie anywhere, and it is asked
+    to agree with the classifier there (`guide`). The model returned holds the averaged weights.
 
     Parameters
     ----------
@@ -172,14 +172,13 @@ class _Learner:
         network = model.build(len(names), settings.seed)
         self.guide: Guide | None = None
         is_new = len(model.classes) != len(names)
-        if self.recipe.guide:
+        if strokes and self.recipe.guide:
             seed, size = settings.seed, settings.patch_size
-            guide = Guide(self.sources, self.annotations, len(names), size, seed, self.device)
+            self.guide = Guide(self.sources, self.annotations, len(names), size, seed, self.device)
             if is_new:
-                network.begin_with(guide.pixels, () if strokes else self.annotations.shares(len(names)))
-            elif network.pixels is not None and model.learned_masks != strokes:  # taught by annotations of this kind
-                network.pixels = guide.pixels
-            self.guide = guide if strokes else None
+                network.begin_with(self.guide.pixels)
+            elif network.pixels is not None:  # a model that learned masks has none
+                network.pixels = self.guide.pixels
         self.network = settle(network).train()
         self.shown = deepcopy(self.network).eval()
         self.at_first = self.shown.pixels if is_new else self.shown  # the rest knows nothing yet

@@ -62,11 +62,6 @@ class Model:
         return not self.classes
 
     @property
-    def learned_masks(self) -> bool:
-        """Whether it was last trained with masks, not strokes."""
-        return bool(self.history and self.history[-1].get("dense"))
-
-    @property
     def parameters(self) -> int:
         """Number of stored values."""
         return sum(int(w.size) for w in self.weights.values())

@@ -108,11 +108,6 @@ class Annotations:
         """Classes that have at least one pixel."""
         return sorted(k for k, places in self._pixels.items() if places)
 
-    def shares(self, classes: int) -> list[float]:
-        """Return which part of the annotated pixels each of so many classes has."""
-        counts = [sum(self._counts[k][key] for key in self._pixels.get(k, {})) for k in range(classes)]
-        return [count / sum(counts) for count in counts]
-
     def draw(self, rng: Generator, balanced: bool = True) -> tuple[int, int, int, int]:
         """Return a random annotated pixel as (image, plane, y, x).
 

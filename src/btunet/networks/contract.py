@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..filters import REACH
 from .pixels import Pixels
-
-RARE = 1e-4  # the smallest share of a class that is believed
 
 
 class Network(nn.Module):
@@ -53,24 +50,15 @@ class Network(nn.Module):
         self.stride = stride or 2 ** (len(widths) - 1)
         self.pixels: Pixels | None = None
 
-    def begin_with(self, pixels: Pixels, shares: Sequence[float] = ()) -> None:
+    def begin_with(self, pixels: Pixels) -> None:
         """Start from what a classifier of single pixels knows: its answer is that of the network, until it learns.
 
-        Parameters
-        ----------
-        pixels
-            What was taught; training leaves it as it is.
-        shares
-            K, how common each class is; by default all the same.
+        Training leaves ``pixels`` as they are.
         """
         self.pixels = pixels.requires_grad_(False)
         self.reach = max(self.reach, REACH)
-        nn.init.zeros_(self.head.weight)
-        assert self.head.bias is not None
-        nn.init.zeros_(self.head.bias)
-        if len(shares):
-            with torch.no_grad():
-                self.head.bias += torch.tensor(shares).clamp(min=RARE).log()
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, K, Y, X) for images (N, C, Y, X) of any size; the border is repeated up to the stride."""
