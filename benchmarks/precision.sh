@@ -19,7 +19,8 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*-float32")):
     for precision in ("float32", "bfloat16"):
         with open(path.with_name(path.name.replace("float32", precision)) / "runs.csv", newline="") as file:
             for row in csv.DictReader(file):
-                rows.setdefault(row["initialisation"], {}).setdefault(precision, []).append(float(row["dice"]))
+                if row["dice"]:  # not a trial of a learning rate
+                    rows.setdefault(row["initialisation"], {}).setdefault(precision, []).append(float(row["dice"]))
     for start, found in rows.items():
         cells = [" ".join(f"{dice:.3f}" for dice in sorted(dices)) for dices in found.values()]
         medians = [statistics.median(dices) for dices in found.values()]
