@@ -58,8 +58,7 @@ class Guide:
         device: torch.device,
     ) -> None:
         self._sources, self._annotations = list(sources), annotations
-        self._size, self._seed, self._device = size, seed, device
-        self._classes = classes
+        self._classes, self._size, self._seed, self._device = classes, size, seed, device
         self.pixels = self._untaught().requires_grad_(False)
         self.learn()
 
