@@ -33,6 +33,7 @@ LAYERS = (
         "labels",
         "losses",
         "metrics",
+        "messages",
     },
     {"instant", "guide", "model", "checkpoint", "memory", "optimise", "process", "tiles", "transfer", "unfinished"},
     {"pretraining", "finetuning", "prediction", "streaming", "evaluation"},

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from btunet import BtunetError, Died, Progress, Spare, Steer, in_child, run
-from btunet.process import BIG, receive, send
+from btunet.messages import BIG, receive, send
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and niceness are POSIX")
 HERE = Path(__file__).parent

@@ -1,22 +1,18 @@
 """Run a task in a child process of low priority; it stays a task.
 
 The parent starts ``python -m btunet.process`` and talks to it over its standard streams: the child sends Progress, the
-result or an error, the parent sends replies. Messages are pickles between these two processes only; big arrays travel
-beside them as files in a temporary folder, mapped into memory on the other side. The child ends when its input does,
-so it never outlives its parent.
+result or an error, the parent sends replies (`messages`). The child ends when its input does, so it never outlives its
+parent.
 """
 
 from __future__ import annotations
 
-import io
 import logging
-import mmap
 import os
 import pickle
 import queue
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -29,17 +25,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-import cloudpickle
-import numpy as np
-
 from . import device
 from .errors import BtunetError, Died
+from .messages import receive, send
 from .task import Progress, Reply, Task
 
 logger = logging.getLogger(__name__)
 HEARTBEAT = 0.5  # seconds after which the last Progress is repeated while the child is silent
-BIG = 2**16  # bytes from which an array travels as a file
-FRAME = struct.Struct("<QQ")  # length of the pickle, number of files
 EARLY = "--early"  # tells a child to import what takes long before it has a job
 SLOW = ("finetuning", "pretraining", "prediction", "transfer")  # modules that take long to import, torch with them
 
@@ -212,67 +204,6 @@ def _receive(pipe: IO[bytes], folder: Path, messages: queue.Queue[tuple[str, Any
         logger.debug("the background process sends no more")
     finally:
         messages.put(None)
-
-
-# ---------------------------------------------------------------------------------------------- messages
-
-
-def send(pipe: IO[bytes], folder: Path, content: Any) -> None:
-    """Write one message: the pickle, and the names of the files its big arrays are in."""
-    buffers: list[pickle.PickleBuffer] = []
-
-    def keep_small(buffer: pickle.PickleBuffer) -> bool:
-        if buffer.raw().nbytes < BIG:
-            return True  # inside the pickle
-        buffers.append(buffer)
-        return False
-
-    stream = io.BytesIO()
-    _Pickler(stream, protocol=5, buffer_callback=keep_small).dump(content)
-    names = [_store(folder, buffer) for buffer in buffers]
-    body = stream.getbuffer()
-    pipe.write(FRAME.pack(len(body), len(names)))
-    pipe.write("".join(f"{name}\n" for name in names).encode())
-    pipe.write(body)
-    pipe.flush()
-
-
-def receive(pipe: IO[bytes], folder: Path) -> Any:
-    """Read one message; its big arrays are mapped, read-only. Raises EOFError at the end of the stream."""
-    header = pipe.read(FRAME.size)
-    if len(header) < FRAME.size:
-        raise EOFError
-    length, files = FRAME.unpack(header)
-    buffers = [_map(folder / pipe.readline().decode().strip()) for _ in range(files)]
-    body = pipe.read(length)
-    if len(body) < length:
-        raise EOFError
-    return pickle.loads(body, buffers=buffers)  # noqa: S301 (from our own child or parent, never from a file)
-
-
-def _store(folder: Path, buffer: pickle.PickleBuffer) -> str:
-    handle, name = tempfile.mkstemp(dir=folder)
-    with os.fdopen(handle, "wb") as file:
-        file.write(buffer.raw())
-    return Path(name).name
-
-
-def _map(path: Path) -> mmap.mmap:
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    with suppress(PermissionError):  # Windows keeps mapped files; they go with the folder
-        path.unlink()
-    return mapped
-
-
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Takes the functions inside lazy arrays along; arrays mapped from a file are opened again, not copied."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        whole = isinstance(obj, np.memmap) and obj.filename and isinstance(obj.base, mmap.mmap)
-        if whole and obj.flags.c_contiguous and obj.mode != "c":  # "c": changes exist in memory only
-            return np.memmap, (obj.filename, obj.dtype, "r", obj.offset, obj.shape)
-        return super().reducer_override(obj)
 
 
 # ---------------------------------------------------------------------------------------------- the child
