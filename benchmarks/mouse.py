@@ -50,9 +50,7 @@ class Hand:
         self._viewer.layers.selection.active = self._layer
         self._layer.mode, self._layer.brush_size, self._layer.selected_label = "paint", 4, label
         at = points / self._layer.data.shape[-2:]
-        self._send(QEvent.Type.MouseMove, at[0], down=False)  # napari paints where it last saw the mouse
-        QTest.qWait(BETWEEN)
-        self._send(QEvent.Type.MouseButtonPress, at[0])
+        self._press(at[0])
         for place in at[1:]:
             QTest.qWait(BETWEEN)
             self._send(QEvent.Type.MouseMove, place)
@@ -69,7 +67,7 @@ class Hand:
         if step == 0:
             self._layer.selected_label = int(self._rng.integers(1, 3))
             self._at, self._way = self._rng.uniform(0.2, 0.8, 2), self._rng.uniform(-0.004, 0.004, 2)
-            self._send(QEvent.Type.MouseButtonPress, self._at)
+            self._press(self._at)
         elif step < MOVES:
             self._way *= -1 if step == MOVES // 2 else 1
             self._at = self._at + self._way + [0.002 * (-1) ** step, 0]
@@ -79,6 +77,11 @@ class Hand:
 
     def _on_paint(self, _: Any) -> None:
         self.painted += 1
+
+    def _press(self, at: np.ndarray) -> None:
+        self._send(QEvent.Type.MouseMove, at, down=False)  # napari paints from where it last saw the mouse
+        QTest.qWait(BETWEEN)
+        self._send(QEvent.Type.MouseButtonPress, at)
 
     def _send(self, kind: QEvent.Type, at: np.ndarray, down: bool = True) -> None:
         """Send an event at a part of the image's height and width."""

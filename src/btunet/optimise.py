@@ -93,7 +93,7 @@ class Trainer:
         self._rate = rate or descent.rate
         self._ranks = ranks
         self._means, self._squares = ([torch.zeros_like(p) for p in self._parameters] for _ in range(2))
-        self._steps = [torch.zeros(()) for _ in self._parameters]
+        self._steps = [torch.zeros((), device=p.device) for p in self._parameters]
 
     def state(self) -> dict[str, Tensor]:
         """Return what the descent remembers, by name: the tensors themselves, no copies."""
@@ -148,7 +148,7 @@ class Trainer:
             squares,
             [],
             steps,
-            foreach=True,
+            fused=means[0].device.type != "mps",  # all in one pass: a fifth of the time on a processor
             amsgrad=False,
             beta1=0.9,
             beta2=0.999,
