@@ -118,7 +118,7 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count or max(1, cores() - 1))
 
 
-def lower_priority(niceness: int = 5) -> None:
+def lower_priority(niceness: int = 10) -> None:
     """Let everything else on the machine go first (POSIX; elsewhere the launcher sets it)."""
     if hasattr(os, "nice"):
         os.nice(niceness)
