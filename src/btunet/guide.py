@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .device import send
-from .instant import learn
+from .instant import Memory, learn
 from .networks.pixels import Pixels
 from .optimise import Trainer
 from .patches import Annotations, Source, random_place
@@ -59,13 +59,14 @@ class Guide:
     ) -> None:
         self._sources, self._annotations = list(sources), annotations
         self._classes, self._size, self._seed, self._device = classes, size, seed, device
+        self.memory = Memory()
         self.pixels = self._untaught().requires_grad_(False)
         self.learn()
 
     def learn(self) -> None:
         """Learn the strokes anew; whatever holds ``pixels`` knows them then."""
         rng = np.random.default_rng(self._seed)
-        classifier = learn(self._sources, self._annotations, self._classes, self._seed)
+        classifier = learn(self._sources, self._annotations, self._classes, self._seed, self.memory)
         places = self._places(SHOWN, rng)
         expected = [classifier.window(self._sources[i], plane, y, x, self._size) for i, plane, y, x in places]
         images = self._windows(places)

@@ -2,14 +2,15 @@
 
 A random forest (Breiman 2001), as in ilastik and Labkit, extremely randomised trees (Geurts et al. 2006) and a logistic
 regression on the same filter responses, their probabilities averaged. The regression sees no response beyond those of
-the strokes, where it would be sure of anything. Together they answer before the network can, and tell it what to expect
-where nobody painted (`guide`).
+the strokes, where it would be sure of anything, and is believed half as much: it is the surest where it is wrong.
+Together they answer before the network can, and tell it what to expect where nobody painted (`guide`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from .labels import IGNORE
 from .patches import Annotations, Source, window_of
 
 TREES = 30  # of each kind
+LEAF = 20  # pixels in a leaf at least: strokes are few, and pixels of one stroke are alike
+SMALLEST_SHARE = 8  # of few pixels a leaf needs this part only
+CAUTION = 0.5  # what the regression's logits are multiplied by
 SEEN = 4000  # pixels a tree is grown from, and the regression learns, at most
 TILE = 256  # pixels, side of what is looked at together
 USUAL = (1, 99)  # percentiles of the responses of strokes; the regression sees nothing beyond them
@@ -55,6 +59,7 @@ class InstantClassifier:
                 class_weight="balanced_subsample",
                 bootstrap=True,
                 max_samples=min(len(labels), SEEN),
+                min_samples_leaf=max(1, min(LEAF, len(labels) // SMALLEST_SHARE)),
                 random_state=seed,
                 n_jobs=torch.get_num_threads(),
             )
@@ -71,6 +76,8 @@ class InstantClassifier:
         members = [forest.fit(responses, labels) for forest in forests]
         if len(self.known) > 1:  # all others may have been erased; there is nothing to tell apart then
             members.append(regression.fit(responses[some], labels[some]))
+            for values in (regression[-1].coef_, regression[-1].intercept_):
+                values *= CAUTION
         self._members = members
 
     def __call__(self, responses: np.ndarray) -> np.ndarray:
@@ -85,17 +92,56 @@ class InstantClassifier:
         return self(responses.reshape(len(responses), -1).T).T.reshape(self.classes, size, size)
 
 
-def learn(sources: list[Source], annotations: Annotations, classes: int, seed: int) -> InstantClassifier:
+@dataclass(frozen=True)
+class Seen:
+    """Annotated pixels: what they look like, what they are, and where: their number is P."""
+
+    responses: np.ndarray  # (P, F) float32
+    labels: np.ndarray  # (P,) 0..K-1
+    planes: tuple[tuple[int, int], ...]  # (image, plane)
+    of: np.ndarray  # (P,) which of the planes
+    pixels: np.ndarray  # (P,) flat positions in the plane
+
+
+def learn(
+    sources: list[Source], annotations: Annotations, classes: int, seed: int, memory: Memory | None = None
+) -> InstantClassifier:
     """Return a classifier that learned what is annotated, or enough of it."""
-    rng = np.random.default_rng(seed)
-    seen = []
+    seen = look(sources, annotations, seed, memory)
+    return InstantClassifier(seen.responses, seen.labels, classes, seed)
+
+
+class Memory:
+    """What tiles looked like when they were last looked at, so that a further stroke costs one tile."""
+
+    def __init__(self) -> None:
+        self._tiles: dict[tuple[int, int, int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    def tile(
+        self, source: Source, place: tuple[int, int, int, int], known: np.ndarray, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return positions (P,) in a tile of which something is known (TILE², flat), and their responses (P, F)."""
+        before = self._tiles.get(place)
+        if before is None or not np.array_equal(before[0], known):
+            rng = np.random.default_rng([seed, *place])
+            kept = [rng.permutation(np.flatnonzero(known == k))[:REMEMBERED] for k in np.unique(known) if k != IGNORE]
+            chosen = np.concatenate(kept)
+            responses = responses_of(source, *place[1:], TILE)
+            before = self._tiles[place] = known, chosen, responses.reshape(len(responses), -1)[:, chosen].T
+        return before[1:]
+
+
+def look(sources: list[Source], annotations: Annotations, seed: int, memory: Memory | None = None) -> Seen:
+    """Return what is annotated, or enough of it; faster if it is remembered what was there before."""
+    memory, rng, planes = memory or Memory(), np.random.default_rng(seed), tuple(annotations.targets)
+    parts = []
     for image, plane, y, x, known in _places(annotations, rng):
-        kept = [rng.permutation(np.flatnonzero(known == k))[:REMEMBERED] for k in np.unique(known) if k != IGNORE]
-        pixels = np.concatenate(kept)
-        responses = responses_of(sources[image], plane, y, x, TILE)
-        seen.append((responses.reshape(len(responses), -1)[:, pixels].T, known[pixels]))
-    responses, labels = (np.concatenate(parts) for parts in zip(*seen, strict=True))
-    return InstantClassifier(responses, labels, classes, seed)
+        chosen, responses = memory.tile(sources[image], (image, plane, y, x), known, seed)
+        rows, columns = np.divmod(chosen, TILE)
+        flat = (y + rows) * annotations.targets[image, plane].shape[1] + x + columns
+        parts.append((responses, known[chosen], np.full(len(chosen), planes.index((image, plane))), flat))
+    responses, labels, of, pixels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Seen(responses, labels, planes, of, pixels)
 
 
 def _places(annotations: Annotations, rng: Generator) -> Iterator[tuple[int, int, int, int, np.ndarray]]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..device import channels_last
 from ..filters import REACH, SCALES, filter_responses
 
 SMALLEST = 32  # pixels, side of an image that all scales fit into
@@ -49,7 +50,7 @@ class Pixels(nn.Module):
         height, width = images.shape[-2:]
         missing = (0, max(0, SMALLEST - width), 0, max(0, SMALLEST - height))
         images = F.pad(images, missing, mode="replicate") if any(missing) else images
-        logits: Tensor = self.layers(self.responses(images)[..., :height, :width])
+        logits: Tensor = self.layers(channels_last(self.responses(images)[..., :height, :width]))
         return logits
 
     @torch.no_grad()
@@ -57,7 +58,7 @@ class Pixels(nn.Module):
         """Return what the layers see of images (N, C, Y, X): (N, F, Y, X) float32, of mean 0 and deviation 1."""
         with torch.autocast(images.device.type, enabled=False):
             found = filter_responses(images.float())
-        return ((found - self.mean) / self.deviation).clamp(-FARTHEST, FARTHEST)
+        return found.sub_(self.mean).div_(self.deviation).clamp_(-FARTHEST, FARTHEST)
 
     @torch.no_grad()
     def get_used_to(self, images: Tensor) -> None:

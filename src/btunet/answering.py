@@ -1,0 +1,181 @@
+"""An answer to every stroke: what a classifier of pixels makes of the plane in sight, and how good that is.
+
+The classifier (`instant`) is learned anew after every stroke, in less than a second, and shown through the perceptron
+that it teaches (`guide`), part by part around what was painted last. While nothing is asked, strokes are held out in
+turn, and Dice is estimated from what classifiers that did not learn them make of them (`crossfit`, `honest`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from .crossfit import judgements
+from .device import pick_device
+from .folds import Folds
+from .guide import Guide
+from .honest import estimate
+from .images import Stack, as_stack
+from .instant import look
+from .labels import IGNORE, Targets, target_of_strokes, targets_of_strokes
+from .normalise import Normalisation
+from .patches import Annotations, Source, random_place
+from .task import Estimate, PredictedPlane, Progress, Reply, Steer, Strokes, Task
+from .tiles import forward, most_likely, tiling
+
+STAGE = "answering"
+IDLE = 0.02  # seconds between two looks at whether something was painted
+PART = 512  # pixels, side of what is shown at once
+WINDOW = 128  # pixels, side of what the classifier teaches with
+SAMPLED = 24  # windows of painted planes, in which the predictions are counted
+
+
+def answer(
+    images: Sequence[Stack | np.ndarray],
+    strokes: Sequence[np.ndarray | Strokes],
+    classes: Sequence[str],
+    look_at: tuple[int, int],
+    seed: int = 0,
+) -> Task[None]:
+    """Show what strokes say about a plane, and again after every stroke, until it is stopped.
+
+    Parameters
+    ----------
+    images
+        Stacks or arrays of one number of channels, painted or not.
+    strokes
+        One per image: an integer array on its spatial axes, or {plane: (Y, X)}, which may be empty.
+    classes
+        Names, background first; strokes of further ones are passed over.
+    look_at
+        (image, plane) shown to the user.
+    seed
+        Of all random choices.
+
+    Yields
+    ------
+    Progress
+        ``planes``: parts of the plane in sight; ``estimates``: Dice of each class from held-out strokes, empty if there
+        are too few; ``step`` counts the answers. The reply ``True`` stops; a `Steer` moves the look and replaces the
+        strokes of planes.
+
+    Raises
+    ------
+    ValueError
+        If images and strokes do not belong together.
+    """
+    stacks = [as_stack(image, name=f"image {i}") for i, image in enumerate(images)]
+    answerer = _Answerer(stacks, targets_of_strokes(stacks, strokes), len(classes), look_at, seed)
+    reply: Reply = None
+    while reply is not True:
+        if isinstance(reply, Steer):
+            answerer.take(reply)
+        found = next(answerer.work, None)
+        if found is None:
+            time.sleep(IDLE)
+        planes, estimates = found or ((), None)
+        reply = yield Progress(STAGE, answerer.answers, 0, planes=planes, estimates=estimates)
+
+
+News = tuple[tuple[PredictedPlane, ...], dict[int, Estimate] | None]
+
+
+class _Answerer:
+    """What is painted, what follows from it, and what is left to do."""
+
+    def __init__(
+        self, stacks: Sequence[Stack], targets: Targets, classes: int, look_at: tuple[int, int], seed: int
+    ) -> None:
+        self.answers = 0
+        self._sources = [Source(stack, Normalisation()) for stack in stacks]
+        self._classes, self._look_at, self._seed = classes, look_at, seed
+        self._annotations, self._folds = Annotations(), Folds()
+        self._guide: Guide | None = None
+        self._near = (0, 0)  # (y, x) of the last stroke
+        for (image, plane), target in targets.items():
+            self._put(image, plane, target)
+        self.work: Iterator[News] = self._answer()
+
+    def take(self, steer: Steer) -> None:
+        """Take in strokes that were painted or erased, and where the user looks; begin anew with the work."""
+        for image, planes in steer.strokes.items():
+            for plane, values in planes.items():
+                self._put(image, plane, target_of_strokes(values))
+        moved = steer.look_at is not None and steer.look_at != self._look_at
+        self._look_at = steer.look_at or self._look_at
+        if steer.strokes:
+            self.work = self._answer()
+        elif moved:
+            self.work = self._again(self.work)
+
+    def _put(self, image: int, plane: int, target: np.ndarray) -> None:
+        target[target >= self._classes] = IGNORE
+        before = self._annotations.targets.get((image, plane))
+        changed = np.argwhere(target != (IGNORE if before is None else before))
+        if len(changed):
+            self._near = tuple(changed[len(changed) // 2].tolist())
+        self._annotations.put(image, plane, target)
+        self._folds.deal(image, plane, target)
+
+    def _answer(self) -> Iterator[News]:
+        """Learn what is painted, then show it, then judge it: a piece at a time."""
+        if len(self._annotations.classes) < 2:
+            return
+        if self._guide is None:
+            self._guide = Guide(self._sources, self._annotations, self._classes, WINDOW, self._seed, pick_device())
+        else:
+            self._guide.learn()
+        self.answers += 1
+        yield from self._show()
+        yield from self._judge()
+
+    def _again(self, work: Iterator[News]) -> Iterator[News]:
+        """Show another plane first, then go on."""
+        if self._guide is not None and len(self._annotations.classes) > 1:
+            yield from self._show()
+        yield from work
+
+    def _show(self) -> Iterator[News]:
+        """Yield the plane in sight in parts, those around the last stroke first."""
+        assert self._guide is not None
+        image, plane = self._look_at
+        source, network = self._sources[image], self._guide.pixels
+        margin, function = tiling(network, PART).margin, forward(network)
+        height, width = source.stack.plane_shape
+        corners = [(y, x) for y in range(0, height, PART) for x in range(0, width, PART)]
+        for y, x in sorted(corners, key=lambda c: max(abs(c[i] + PART / 2 - self._near[i]) for i in range(2))):
+            size = min(PART, max(height - y, width - x))
+            window = source.patch(plane, y - margin, x - margin, size + 2 * margin)
+            inside = slice(margin, margin + min(size, height - y)), slice(margin, margin + min(size, width - x))
+            mask = most_likely(function(window)[:, *inside])
+            yield (PredictedPlane(image, plane, mask, (y, x)),), None
+
+    def _judge(self) -> Iterator[News]:
+        """Yield estimates of Dice, after a turn of nothing for every fold."""
+        assert self._guide is not None
+        targets, folds = self._annotations.targets, self._folds
+        seen = look(self._sources, self._annotations, self._seed, self._guide.memory)
+        kinds, shares = list[int](), list[np.ndarray]()
+        for numbers, found in judgements(seen, folds, targets, self._classes, self._seed):
+            kinds += [folds.strokes[n].kind for n in numbers]
+            shares += list(found)
+            yield (), None
+        together = np.array(shares).reshape(-1, self._classes)
+        yield (), estimate(kinds, together, self._predicted(), self._seed)
+
+    def _predicted(self) -> np.ndarray:
+        """Return the share of the painted planes that is predicted as each class, from some windows: (K,)."""
+        assert self._guide is not None
+        rng, painted = np.random.default_rng(self._seed), list(self._annotations.targets)
+        function, counts = forward(self._guide.pixels), np.zeros(self._classes)
+        for n in range(SAMPLED):
+            image, plane = painted[n % len(painted)]
+            source = self._sources[image]
+            _, _, y, x = random_place([source], WINDOW, rng)
+            height, width = source.stack.plane_shape
+            rows, columns = (slice(max(0, -a), max(0, -a) + n) for a, n in ((y, height), (x, width)))
+            found = most_likely(function(source.patch(plane, y, x, WINDOW)))[rows, columns]
+            counts += np.bincount(found.ravel(), minlength=self._classes)
+        return counts / counts.sum()

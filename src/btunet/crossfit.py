@@ -1,0 +1,71 @@
+"""Every stroke judged by a classifier that did not learn it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .folds import Folds
+from .instant import InstantClassifier, Seen
+from .labels import IGNORE, Targets
+
+
+def judgements(
+    seen: Seen, folds: Folds, targets: Targets, classes: int, seed: int
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Yield, a fold at a time, what a classifier makes of strokes that it did not learn.
+
+    Parameters
+    ----------
+    seen
+        Annotated pixels.
+    folds
+        The strokes, dealt.
+    targets
+        Where they lie.
+    classes
+        K.
+    seed
+        Of the classifiers.
+
+    Yields
+    ------
+    strokes, shares
+        Numbers of S strokes in ``folds.strokes``, and (S, K): the share of each one's pixels that is taken for each
+        class. A stroke is left out if none of its pixels was seen, or if without its fold a class is unknown.
+    """
+    of = _stroke_of(seen, folds)
+    dealt = np.array([stroke.fold for stroke in folds.strokes])[of]  # (P,)
+    for fold in range(folds.count):
+        asked, learned = dealt == fold, _known(seen, folds.without(fold, targets))
+        if not asked.any() or set(seen.labels[learned]) != set(seen.labels):
+            continue
+        classifier = InstantClassifier(seen.responses[learned], seen.labels[learned], classes, seed)
+        found = classifier(seen.responses[asked]).argmax(1)
+        numbers = np.unique(of[asked])
+        counts = np.stack([np.bincount(found[of[asked] == n], minlength=classes) for n in numbers])  # (S, K)
+        yield numbers.tolist(), counts / counts.sum(1, keepdims=True)
+
+
+def _stroke_of(seen: Seen, folds: Folds) -> np.ndarray:
+    """Return for every pixel that was seen the number of its stroke, (P,)."""
+    of = np.zeros(len(seen.labels), int)
+    for number, plane in enumerate(seen.planes):
+        here = seen.of == number
+        strokes = [(n, s.pixels) for n, s in enumerate(folds.strokes) if (s.image, s.plane) == plane]
+        pixels = np.concatenate([p for _, p in strokes])
+        numbers = np.repeat([n for n, _ in strokes], [len(p) for _, p in strokes])
+        order = np.argsort(pixels)
+        of[here] = numbers[order][np.searchsorted(pixels[order], seen.pixels[here])]
+    return of
+
+
+def _known(seen: Seen, targets: Targets) -> np.ndarray:
+    """Return which of the pixels that were seen targets know, (P,) bool."""
+    known = np.zeros(len(seen.labels), bool)
+    for number, plane in enumerate(seen.planes):
+        if plane in targets:
+            here = seen.of == number
+            known[here] = targets[plane].ravel()[seen.pixels[here]] != IGNORE
+    return known
