@@ -72,7 +72,7 @@ def test_a_class_of_one_stroke_is_not_judged() -> None:
 
 
 def test_what_is_held_out_and_its_surroundings_are_not_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    image, target = painted(6)
+    _, target = painted(6)
     learned: list[np.ndarray] = []
 
     class Spy:

@@ -18,9 +18,9 @@ from btunet import (
     pretrain,
     run,
 )
-from btunet.finetuning import _Learner
 from btunet.images import as_stack
 from btunet.labels import targets_of_strokes
+from btunet.learner import Learner
 from btunet.recipes import FINETUNING
 
 Discs = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -47,10 +47,10 @@ def scene(discs: Discs) -> tuple[np.ndarray, np.ndarray]:
     return image, strokes_of(mask)
 
 
-def learner(image: np.ndarray, strokes: Any, settings: FinetuneSettings = QUICK, classes: int = 2) -> _Learner:
+def learner(image: np.ndarray, strokes: Any, settings: FinetuneSettings = QUICK, classes: int = 2) -> Learner:
     stacks = [as_stack(image)]
     names = [f"class {k}" for k in range(classes)]
-    return _Learner(Model("unet", 1, (), {}), names, stacks, targets_of_strokes(stacks, [strokes]), settings)
+    return Learner(Model("unet", 1, (), {}), names, stacks, targets_of_strokes(stacks, [strokes]), settings)
 
 
 # ---- what is learned
@@ -106,20 +106,20 @@ def test_augmentation_turns_image_and_target_alike(scene: tuple[np.ndarray, np.n
     image = scene[0][:1]
     strokes = np.where(image > 100, 2, 1)
     student, seen = learner(image, strokes, FinetuneSettings(steps=1, batch=16, patch_size=32)), []
-    from btunet import finetuning
+    from btunet import learner as learning
 
     def spy(logits: torch.Tensor, target: torch.Tensor, balanced: bool) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(target)
-        return finetuning_loss(logits, target, balanced)
+        return real(logits, target, balanced)
 
-    finetuning_loss = finetuning.masked_loss
+    real = learning.masked_loss
     inputs: list[torch.Tensor] = []
     student.network.register_forward_pre_hook(lambda _module, args: inputs.append(args[0]))
-    finetuning.masked_loss = spy
+    learning.masked_loss = spy
     try:
         student.step(0.5)
     finally:
-        finetuning.masked_loss = finetuning_loss
+        learning.masked_loss = real
     bright, target = inputs[0][:, 0], seen[0]
     known = target != 255
     assert set(target.unique().tolist()) <= {0, 1, 255}
@@ -159,7 +159,7 @@ def encoder() -> Model:
 
 def test_a_pretrained_encoder_is_exactly_where_training_starts(encoder: Model, scene: Any) -> None:
     stacks = [as_stack(scene[0])]
-    student = _Learner(encoder, ["a", "b"], stacks, targets_of_strokes(stacks, [scene[1]]), QUICK)
+    student = Learner(encoder, ["a", "b"], stacks, targets_of_strokes(stacks, [scene[1]]), QUICK)
     state = student.network.state_dict()
     assert all(np.array_equal(state[name].numpy(), weight) for name, weight in encoder.weights.items())
     assert all(np.array_equal(student.average.state[name].numpy(), w) for name, w in encoder.weights.items())
@@ -174,7 +174,7 @@ def test_an_encoder_is_trained_further_and_its_history_is_kept(encoder: Model, s
 def test_a_model_can_be_trained_further(scene: Any) -> None:
     first = run(finetune([scene[0]], [scene[1]], QUICK))
     stacks = [as_stack(scene[0])]
-    student = _Learner(first, first.classes, stacks, targets_of_strokes(stacks, [scene[1]]), QUICK)
+    student = Learner(first, first.classes, stacks, targets_of_strokes(stacks, [scene[1]]), QUICK)
     assert all(np.array_equal(student.average.state[name].numpy(), w) for name, w in first.weights.items())
     second = run(finetune([scene[0]], [scene[1]], QUICK, start_from=first))
     assert len(second.history) == 2 and len(first.history) == 1

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from btunet import FinetuneSettings, Model, PretrainSettings, as_stack, finetune, predict, pretrain, run
 from btunet.device import settle
-from btunet.finetuning import _Learner
 from btunet.labels import targets_of_strokes
+from btunet.learner import Learner
 from btunet.networks import BUILDERS, build
 from btunet.networks.attention_unet import AttentionUNet
 from btunet.networks.blocks import Dropout
@@ -263,7 +263,7 @@ def test_it_pretrains_finetunes_and_predicts(rng: np.random.Generator, name: str
     encoder = run(pretrain([image], PretrainSettings(network=name, steps=2, batch=4, patch_size=32)))
     assert encoder.network == name and encoder.is_encoder
     stacks, settings = [as_stack(image)], FinetuneSettings(network=name, steps=1, batch=2, patch_size=32)
-    student = _Learner(encoder, ["a", "b"], stacks, targets_of_strokes(stacks, [strokes]), settings)
+    student = Learner(encoder, ["a", "b"], stacks, targets_of_strokes(stacks, [strokes]), settings)
     start = student.network.encoder.state_dict()
     assert {f"encoder.{key}" for key in start} == set(encoder.weights)
     assert all(np.array_equal(value.numpy(), encoder.weights[f"encoder.{key}"]) for key, value in start.items())

@@ -17,15 +17,15 @@ from btunet import (
     Progress,
     as_stack,
     finetune,
-    finetuning,
+    learner,
     pretrain,
     pretraining,
     read,
     run,
 )
 from btunet.cli import main
-from btunet.finetuning import _Learner
 from btunet.labels import IGNORE, targets_of_strokes
+from btunet.learner import Learner
 from btunet.recipes import FINETUNING, PRETRAINING, Descent, FinetuneRecipe, PretrainRecipe
 from btunet.settings import RECIPES
 from btunet.views import twin_views
@@ -62,7 +62,7 @@ def test_every_recipe_a_user_can_choose_has_its_values_for_both_trainings() -> N
 
 def test_no_code_asks_which_recipe_it_is() -> None:
     """The names of the recipes are looked up in two dictionaries and appear nowhere else."""
-    for module in ("pretraining", "finetuning", "barlow", "losses", "optimise", "views", "patches", "model"):
+    for module in ("pretraining", "finetuning", "learner", "barlow", "losses", "optimise", "views", "patches", "model"):
         tree = ast.parse((Path(pretraining.__file__).parent / f"{module}.py").read_text())
         texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
         assert not texts & set(RECIPES), module
@@ -70,7 +70,9 @@ def test_no_code_asks_which_recipe_it_is() -> None:
 
 def test_every_value_of_a_recipe_is_used() -> None:
     folder = Path(pretraining.__file__).parent
-    source = "".join((folder / f"{module}.py").read_text() for module in ("pretraining", "finetuning", "optimise"))
+    source = "".join(
+        (folder / f"{module}.py").read_text() for module in ("pretraining", "finetuning", "learner", "optimise")
+    )
     for kind, holders in ((PretrainRecipe, ["recipe"]), (FinetuneRecipe, ["recipe"]), (Descent, ["descent", "how"])):
         for field in fields(kind):
             assert any(f"{holder}.{field.name}" in source for holder in holders), field.name
@@ -155,7 +157,7 @@ def test_the_papers_loss_is_the_average_of_binary_cross_entropy_and_dice_of_the_
 ) -> None:
     image, mask = discs(size=64)
     seen: list[Progress] = []
-    calls = recorded(monkeypatch, finetuning, "masked_loss")
+    calls = recorded(monkeypatch, learner, "masked_loss")
     settings = FinetuneSettings(recipe="paper", steps=2, batch=4, patch_size=32)
     run(finetune([image], [strokes_of(mask)], settings), seen.append)
     for (logits, target, _), progress in zip(calls[-2:], seen[1:], strict=True):  # the first measures the memory
@@ -175,7 +177,7 @@ def test_the_paper_keeps_the_last_weights_and_ours_their_average(discs: Any) -> 
     for recipe in RECIPES:
         settings = FinetuneSettings(recipe=recipe, steps=3, batch=2, patch_size=32)
         targets = targets_of_strokes(stacks, [mask[:] + 1])
-        student = _Learner(Model("unet", 1, (), {}), ["a", "b"], stacks, targets, settings)
+        student = Learner(Model("unet", 1, (), {}), ["a", "b"], stacks, targets, settings)
         for step in range(3):
             student.step(step / 3)
         last = student.network.state_dict()
@@ -192,7 +194,7 @@ def test_ours_draws_a_rare_class_as_often_as_the_others_and_the_paper_as_often_a
     strokes = np.ones((1, 96, 96), int)
     strokes[0, :, :10] = 2  # a tenth
     stacks, settings = [as_stack(image)], FinetuneSettings(recipe=recipe, steps=1, batch=1, patch_size=16)
-    student = _Learner(Model("unet", 1, (), {}), ["a", "b"], stacks, targets_of_strokes(stacks, [strokes]), settings)
+    student = Learner(Model("unet", 1, (), {}), ["a", "b"], stacks, targets_of_strokes(stacks, [strokes]), settings)
     balanced, drawn = student.recipe.balanced, 0
     for _ in range(400):
         _, _, y, x = student.annotations.draw(student.rng, balanced)

@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .answering import answer as answer
+    from .comparison import Comparison as Comparison
+    from .comparison import compare as compare
     from .datasets import find_pairs as find_pairs
     from .device import describe_device as describe_device
     from .errors import BtunetError as BtunetError
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from .settings import StudySettings as StudySettings
     from .streaming import predict_to as predict_to
     from .studies import study as study
+    from .task import Estimate as Estimate
     from .task import PredictedPlane as PredictedPlane
     from .task import Progress as Progress
     from .task import Reply as Reply
@@ -49,6 +53,8 @@ if TYPE_CHECKING:
     from .writing import write_probabilities as write_probabilities
 
 _HOME = {
+    "answering": ["answer"],
+    "comparison": ["Comparison", "compare"],
     "datasets": ["find_pairs"],
     "device": ["describe_device"],
     "errors": ["BtunetError", "Died", "OutOfMemory"],
@@ -65,7 +71,7 @@ _HOME = {
     "settings": ["FinetuneSettings", "PredictSettings", "PretrainSettings", "StudySettings"],
     "streaming": ["predict_to"],
     "studies": ["study"],
-    "task": ["PredictedPlane", "Progress", "Reply", "Steer", "Task", "run"],
+    "task": ["Estimate", "PredictedPlane", "Progress", "Reply", "Steer", "Task", "run"],
     "transfer": ["ZOO_ENCODERS", "imagenet_encoder", "import_encoder", "zoo_available"],
     "writing": ["write", "write_probabilities"],
 }

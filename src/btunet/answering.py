@@ -178,4 +178,5 @@ class _Answerer:
             rows, columns = (slice(max(0, -a), max(0, -a) + n) for a, n in ((y, height), (x, width)))
             found = most_likely(function(source.patch(plane, y, x, WINDOW)))[rows, columns]
             counts += np.bincount(found.ravel(), minlength=self._classes)
-        return counts / counts.sum()
+        shares: np.ndarray = counts / counts.sum()
+        return shares

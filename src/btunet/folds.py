@@ -91,7 +91,8 @@ class Folds:
 
 
 def _sizes(strokes: Sequence[Stroke], count: int) -> list[int]:
-    return np.bincount([stroke.fold for stroke in strokes], minlength=count).tolist()
+    """Return how many strokes each fold has."""
+    return [sum(stroke.fold == fold for stroke in strokes) for fold in range(count)]
 
 
 def _connected(target: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -106,7 +107,10 @@ def _connected(target: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 def _surroundings(pixels: np.ndarray, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], np.ndarray]:
     """Return a window around flat positions of a plane, and where in it something lies within the gap."""
     y, x = np.unravel_index(pixels, shape)
-    (top, left), (bottom, right) = (np.maximum(0, [y.min() - GAP, x.min() - GAP]), (y.max() + GAP + 1, x.max() + GAP + 1))
+    (top, left), (bottom, right) = (
+        np.maximum(0, [y.min() - GAP, x.min() - GAP]),
+        (y.max() + GAP + 1, x.max() + GAP + 1),
+    )
     away = np.ones((min(bottom, shape[0]) - top, min(right, shape[1]) - left), bool)
     away[y - top, x - left] = False
     return (slice(top, bottom), slice(left, right)), distance_transform_edt(away) <= GAP

@@ -1,13 +1,13 @@
 """Dice estimated from strokes that were not learned from.
 
-Strokes say how often each class is taken for each other one, but not how common the classes are: a person paints as much
-background as object. How common they are follows from how often they are predicted, corrected for the mistakes (the
-adjusted count of Forman 2008). From both follows Dice:
+Strokes say how often each class is taken for each other one, but not how common the classes are: a person paints as
+much background as object. How common they are follows from how often they are predicted, corrected for the mistakes
+(the adjusted count of Forman 2008). From both follows Dice:
 
     π solves  q = Rᵀ π,        Dice_k = 2 π_k R_kk / (π_k + q_k)
 
-with R_kj the share of class k that is predicted as j, q the shares of the predictions, π those of the truth. Strokes are
-few, so R is uncertain: a Dirichlet distribution for every class, in which each stroke counts once.
+with R_kj the share of class k that is predicted as j, q the shares of the predictions, π those of the truth. Strokes
+are few, so R is uncertain: a Dirichlet distribution for every class, in which each stroke counts once.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ class InstantClassifier:
         members = [forest.fit(responses, labels) for forest in forests]
         if len(self.known) > 1:  # all others may have been erased; there is nothing to tell apart then
             members.append(regression.fit(responses[some], labels[some]))
-            for values in (regression[-1].coef_, regression[-1].intercept_):
-                values *= CAUTION
+            regression[-1].coef_ *= CAUTION
+            regression[-1].intercept_ *= CAUTION
         self._members = members
 
     def __call__(self, responses: np.ndarray) -> np.ndarray:

@@ -171,7 +171,7 @@ class Average:
         self._longest = longest
         self._steps = 0
         self.state = {key: value.detach().clone() for key, value in network.state_dict().items()}
-        self._weights = [key for key, parameter in network.named_parameters() if parameter.requires_grad]
+        self._weights = {key for key, parameter in network.named_parameters() if parameter.requires_grad}
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
@@ -180,8 +180,14 @@ class Average:
         decay = min(self._longest, self._steps / (self._steps + 4))
         now = network.state_dict()
         torch._foreach_lerp_([self.state[k] for k in self._weights], [now[k] for k in self._weights], 1 - decay)
-        for key in now.keys() - set(self._weights):
-            self.state[key].copy_(now[key])
+        self.follow(network)
+
+    @torch.no_grad()
+    def follow(self, network: nn.Module) -> None:
+        """Take in what is not averaged: it may change between two steps."""
+        for key, value in network.state_dict().items():
+            if key not in self._weights:
+                self.state[key].copy_(value)
 
 
 def numbers(values: Mapping[str, Tensor]) -> dict[str, float]:

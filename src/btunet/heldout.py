@@ -1,0 +1,71 @@
+"""A fifth of the strokes, whole ones, that a training does not learn before it was judged by them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .folds import FOLDS, Folds
+from .labels import IGNORE, Targets
+from .networks import Network
+from .patches import Source
+from .tiles import forward, tiling
+
+FOLD = 0  # the same in every training, so that models can be compared
+
+
+class HeldOut:
+    """Strokes that are kept back, if every class has enough of them.
+
+    Parameters
+    ----------
+    targets
+        What is known at the beginning; later planes come with `learned`.
+    """
+
+    def __init__(self, targets: Targets) -> None:
+        self._folds = Folds()
+        for (image, plane), target in targets.items():
+            self._folds.deal(image, plane, target)
+        counts = Counter(stroke.kind for stroke in self._folds.strokes)
+        self.is_on = len(counts) > 1 and min(counts.values()) >= FOLDS
+
+    def learned(self, image: int, plane: int, target: np.ndarray) -> np.ndarray:
+        """Return the part of what is known about a plane that may be learned now: (Y, X) uint8, 255 elsewhere."""
+        self._folds.deal(image, plane, target)
+        if not self.is_on:
+            return target
+        return self._folds.without(FOLD, {(image, plane): target}).get((image, plane), np.full_like(target, IGNORE))
+
+    def judge(self, network: Network, sources: Sequence[Source], names: Sequence[str]) -> list[dict[str, Any]]:
+        """Return how much of each stroke that is kept back a network is right about, as JSON-ready records.
+
+        Parameters
+        ----------
+        network
+            In evaluation mode.
+        sources
+            The images.
+        names
+            Of the images, for the record.
+        """
+        return [
+            {"image": names[s.image], "plane": s.plane, "pixel": int(s.pixels[0]), "class": s.kind, "right": right}
+            for s, right in zip(self._folds.of(FOLD), self._right(network, sources), strict=True)
+        ]
+
+    def _right(self, network: Network, sources: Sequence[Source]) -> Iterator[float]:
+        """Yield the share of pixels of each stroke that is predicted as its class."""
+        function, stride = forward(network), network.stride
+        margin = tiling(network, stride).margin
+        for stroke in self._folds.of(FOLD):
+            source = sources[stroke.image]
+            y, x = np.unravel_index(stroke.pixels, source.stack.plane_shape)
+            top, left = int(y.min()) // stride * stride, int(x.min()) // stride * stride
+            side = max(int(y.max()) - top, int(x.max()) - left) + 1
+            window = source.patch(stroke.plane, top - margin, left - margin, side + 2 * margin)
+            found = function(window).argmax(0)[y - top + margin, x - left + margin]
+            yield round(float((found == stroke.kind).mean()), 4)

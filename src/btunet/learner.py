@@ -1,0 +1,199 @@
+"""What a supervised training keeps while it runs: the network, what it is shown, and the average that is kept of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .device import channels_last, pick_device, precision, send, settle
+from .guide import Guide
+from .heldout import HeldOut
+from .images import Stack
+from .labels import IGNORE, Targets, target_of_strokes, targets_of_masks
+from .losses import expected_loss, masked_loss
+from .memory import Batch, kept
+from .metrics import Counts, count
+from .model import Model
+from .networks import Network
+from .networks.pixels import Pixels
+from .optimise import Average, Trainer, explained, numbers, seeded
+from .patches import Annotations, Source
+from .recipes import FINETUNING
+from .settings import FinetuneSettings, PredictSettings
+from .task import PredictedPlane, Steer, Strokes
+from .tiles import predict_plane
+from .views import geometry, look, photometry
+
+LARGEST_FIRST_LOOK = 2**21  # pixels; more would hold up the training for long
+
+
+class Learner:
+    """The network, what it is shown, and the average that is kept of it."""
+
+    def __init__(
+        self,
+        model: Model,
+        names: Sequence[str],
+        stacks: Sequence[Stack],
+        targets: Targets,
+        settings: FinetuneSettings,
+        *,
+        strokes: bool = False,
+        judged: bool = False,
+    ) -> None:
+        self.names = names
+        self.settings = settings
+        self.device = pick_device()
+        self.sources = [Source(s, model.normalisation) for s in stacks]
+        self.annotations = Annotations()
+        self.held_out = HeldOut(targets) if judged else None
+        self.judgement: list[dict[str, Any]] = []
+        self.targets = dict(targets)
+        for key, target in targets.items():
+            self._put(key, target)
+        self.rng = np.random.default_rng(settings.seed)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.recipe = FINETUNING[settings.recipe]
+        self.balanced = self.recipe.balanced and strokes
+        network = model.build(len(names), settings.seed)
+        self.guide: Guide | None = None
+        is_new = len(model.classes) != len(names)
+        if strokes and self.recipe.guide:
+            seed, size = settings.seed, settings.patch_size
+            self.guide = Guide(self.sources, self.annotations, len(names), size, seed, self.device)
+            if is_new:
+                network.begin_with(self.guide.pixels)
+            elif network.pixels is not None:  # a model that learned masks has none
+                network.pixels = self.guide.pixels
+        self.network = settle(network).train()
+        self.shown = deepcopy(self.network).eval()
+        self.at_first = self.shown.pixels if is_new else self.shown  # the rest knows nothing yet
+        self.trainer = Trainer(self.network, self.recipe.descent, settings.learning_rate)
+        self.average = Average(self.network, self.recipe.memory)
+        self.batch = Batch(settings.batch, 1)
+        images = torch.zeros(2, model.channels, settings.patch_size, settings.patch_size, device=self.device)
+        with explained("patch size"):
+            both = kept(self.network, images, lambda logits: masked_loss(logits, torch.zeros_like(logits[:, 0])))
+            self.batch.fit(both / 2, self.device)
+
+    def _put(self, key: tuple[int, int], target: np.ndarray) -> None:
+        """Learn what is known about a plane from now on, but for what is held out."""
+        self.targets[key] = target
+        self.annotations.put(*key, self.held_out.learned(*key, target) if self.held_out else target)
+
+    def judge(self) -> None:
+        """Be judged by the strokes that are held out, then learn them too."""
+        if self.held_out is None:
+            return
+        if self.held_out.is_on:
+            stacks = [source.stack.name for source in self.sources]
+            self.judgement = self.held_out.judge(self.averaged(), self.sources, stacks)
+        self.held_out = None
+        for key, target in self.targets.items():
+            self._put(key, target)
+        if self.guide and self.judgement:
+            self.guide.learn()
+            self.average.follow(self.network)
+
+    def step(self, fraction: float) -> dict[str, float]:
+        """Make one gradient step and return its values."""
+        values = self.batch.attempt(lambda: self._step(fraction))
+        self.average.update(self.network)
+        return values
+
+    def _step(self, fraction: float) -> dict[str, float]:
+        size, recipe = self.settings.patch_size, self.recipe
+        with seeded(self.generator):
+            patches, target, expected = self._draw()
+            matrices = geometry(len(patches), recipe.zoom, 0.0, self.generator)
+            patches = photometry(look(patches, matrices, size), recipe.light, self.generator)  # (N, C, Y, X)
+            known = (target.float() + 1) % (IGNORE + 1)  # outside becomes 0, so 0 must mean unknown
+            target = (look(known[:, None], matrices, size, "nearest")[:, 0] - 1) % (IGNORE + 1)  # (N, Y, X)
+            expected = look(expected, matrices[len(target) - len(expected) :], size) if len(expected) else expected
+            values = self._losses(patches, target, expected)
+            self.trainer.step(values["loss"], fraction)
+        return numbers(values)
+
+    def _losses(self, patches: Tensor, target: Tensor, expected: Tensor) -> dict[str, Tensor]:
+        """Return the loss of patches (N, C, Y, X) and its parts, given what to expect (M, K, Y, X) in the last M."""
+        with precision(self.device):
+            logits = self.network(channels_last(patches))  # (N, K, Y, X)
+        cross_entropy, dice_loss = masked_loss(logits, target, self.balanced)
+        loss = (cross_entropy + dice_loss) / 2
+        values = {"cross-entropy": cross_entropy, "dice": 1 - dice_loss}
+        if guided := len(expected):
+            values["guide"] = expected_loss(logits[-guided:], expected)
+            loss = loss + self.recipe.guide * values["guide"]
+        return {"loss": loss, **values}
+
+    def _draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return patches (N, C, Y, X), what is annotated there (N, Y, X), and what to expect in the last M of them."""
+        size, guided = self.settings.patch_size, self.batch.size // 2 if self.guide else 0
+        count = self.batch.size - guided
+        drawn = self.annotations.patches(self.sources, count, size, self.rng, self.recipe.balanced)
+        images, target = (send(values, self.device) for values in drawn)
+        if self.guide is None or not guided:
+            return images, target, torch.empty(0, 1, 1, 1)
+        more, expected = self.guide.draw(guided, self.rng)  # (M, C, Y, X), (M, K, Y, X)
+        unknown = torch.full_like(target[:1], IGNORE).expand(guided, -1, -1)
+        return torch.cat([images, more]), torch.cat([target, unknown]), expected
+
+    def first_look(self, image: int, plane: int) -> tuple[PredictedPlane, ...]:
+        """Return what is known of a plane before the first step, if anything is and it is soon predicted."""
+        soon = math.prod(self.sources[image].stack.plane_shape) <= LARGEST_FIRST_LOOK
+        return (self._look(self.at_first, image, plane),) if self.guide and self.at_first and soon else ()
+
+    def averaged(self) -> Network:
+        """Return the network that is shown and kept."""
+        self.shown.load_state_dict(self.average.state)
+        return self.shown
+
+    def preview(self, image: int, plane: int) -> PredictedPlane:
+        """Return what the averaged weights make of one plane."""
+        return self._look(self.averaged(), image, plane)
+
+    def _look(self, network: Network | Pixels, image: int, plane: int) -> PredictedPlane:
+        with explained("the tile size"):
+            probabilities = predict_plane(network, self.sources[image].plane(plane), PredictSettings().tile)
+        return PredictedPlane(image, plane, probabilities.argmax(0).astype(np.uint8))
+
+    def validate_on(self, validation: Sequence[tuple[Stack, np.ndarray | Strokes]]) -> None:
+        """Keep what is predicted and scored, but never trained on."""
+        stacks = [stack for stack, _ in validation]
+        self.validation = [Source(stack, self.sources[0].normalisation) for stack in stacks]
+        self.truths = targets_of_masks(stacks, [mask for _, mask in validation], self.names)
+        most = max((int(t[t != IGNORE].max(initial=0)) for t in self.truths.values()), default=0)
+        if most >= len(self.names):
+            known = f"there are {len(self.names)} classes: {', '.join(self.names)}"
+            raise ValueError(f"the held-out masks hold {most} but {known}; add a class")
+
+    def validate(self) -> float:
+        """Return Dice of the averaged weights over all held-out pixels, the mean of the classes but the background."""
+        network, classes = self.averaged(), len(self.names)
+        totals = [Counts()] * classes
+        for (image, plane), truth in self.truths.items():
+            found = predict_plane(network, self.validation[image].plane(plane), PredictSettings().tile).argmax(0)
+            totals = [a + b for a, b in zip(totals, count(found, truth, classes), strict=True)]
+        dice = [c.scores["dice"] for c in totals[1:]]
+        known = [d for d in dice if d is not None]
+        return sum(known) / max(1, len(known))
+
+    def take(self, reply: Steer) -> None:
+        """Learn from strokes painted meanwhile; a class the model has no name for waits for the next training."""
+        before = dict(self.targets)
+        for image, planes in reply.strokes.items():
+            for plane, values in planes.items():
+                target = target_of_strokes(values)
+                target[target >= len(self.names)] = IGNORE
+                self._put((image, plane), target)
+        if not self.annotations.classes:  # everything was erased: go on with what there was
+            for key, target in before.items():
+                self._put(key, target)
+        elif self.guide and reply.strokes:
+            self.guide.learn()
