@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,24 +120,19 @@ def shown_plane(viewer: Viewer, layer: Labels) -> int:
     return int(np.ravel_multi_index(index, leading))
 
 
-def put_plane(viewer: Viewer, layer: Labels, plane: int, mask: np.ndarray) -> None:
-    """Write one predicted plane, (Y, X) with 0 = background, in place; redraw it only if it is in sight."""
+def put_plane(viewer: Viewer, layer: Labels, plane: int, mask: np.ndarray, corner: tuple[int, int] = (0, 0)) -> None:
+    """Write a predicted plane, or a part that begins at the corner, (Y, X) with 0 = background, in place.
+
+    It is redrawn only if it is in sight.
+    """
     planes = layer.data.reshape(-1, *layer.data.shape[-2:])
-    np.add(mask, BACKGROUND, out=planes[plane], casting="unsafe")
+    rows, columns = (slice(first, first + length) for first, length in zip(corner, mask.shape, strict=True))
+    np.add(mask, BACKGROUND, out=planes[plane][rows, columns], casting="unsafe")
     if layer.visible and (viewer.dims.ndisplay == 3 or plane == shown_plane(viewer, layer)):
         layer.refresh(extent=False, thumbnail=False, highlight=False)
 
 
-def bind_keys(layer: Labels, choose: Callable[[int], None], classes: Callable[[], int]) -> None:
-    """Bind Q (next object class) and W (background) on a strokes layer, nowhere else."""
-
-    def next_object(layer: Labels) -> None:
-        objects = range(BACKGROUND + 1, classes() + 1)
-        at = layer.selected_label + 1
-        choose(at if at in objects else objects[0])
-
-    def background(_: Labels) -> None:
-        choose(BACKGROUND)
-
-    layer.bind_key("Q", next_object, overwrite=True)
-    layer.bind_key("W", background, overwrite=True)
+def bind_keys(layer: Labels, keys: Mapping[str, Callable[[], None]]) -> None:
+    """Bind keys on a strokes layer, nowhere else."""
+    for key, act in keys.items():
+        layer.bind_key(key, lambda _, act=act: act(), overwrite=True)

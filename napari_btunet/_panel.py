@@ -31,6 +31,7 @@ from btunet.settings import FinetuneSettings, PretrainSettings, Settings
 from ._classes import ClassList
 from ._curve import Curve
 from ._form import SettingsForm
+from ._live import MODES
 from ._network import NetworkChoice
 from ._session import Session, session_of
 
@@ -98,8 +99,15 @@ class Panel(QWidget):
         self.class_list = ClassList()
         self.class_list.setMaximumHeight(5 * self.fontMetrics().height() + 12)
         self.add_class_button = _named(QPushButton("Add a class"), "add_class_button", "one more kind of object")
+        self.live_combo = _named(QComboBox(), "live_combo", "what single pixels look like, shown at once")
+        self.live_combo.addItems(["Answer every stroke", "Answer once, now", "Answer nothing"])
+        self.score_label = _sentence("score_label")
+        row = QHBoxLayout()
+        row.addWidget(self.add_class_button)
+        row.addWidget(self.live_combo)
         rows.addWidget(self.class_list)
-        rows.addWidget(self.add_class_button)
+        rows.addLayout(row)
+        rows.addWidget(self.score_label)
 
     def _build_finetune(self, rows: QVBoxLayout) -> None:
         rows.addWidget(_heading("3  Learn from the strokes"))
@@ -124,6 +132,9 @@ class Panel(QWidget):
     def _build_results(self, rows: QVBoxLayout) -> None:
         rows.addWidget(_heading("4  Use it"))
         self.predict_button = _named(QPushButton("Predict"), "predict_button", "predict this image with the model")
+        self.history_list = _named(QListWidget(), "history_list", "the models so far; click one to use it")
+        self.history_list.setMaximumHeight(4 * self.fontMetrics().height() + 8)
+        rows.addWidget(self.history_list)
         self.export_button = _named(QPushButton("Export masks…"), "export_button", "write the masks to files, checked")
         self.open_button = _named(QPushButton("Open model…"), "open_model_button", "use a model or encoder from a file")
         self.save_button = _named(QPushButton("Save model…"), "save_model_button", "write the model to one file")
@@ -153,9 +164,12 @@ class Panel(QWidget):
         self.class_list.chosen.connect(self.session.choose_class)
         self.class_list.renamed.connect(self.session.rename_class)
         self.add_class_button.clicked.connect(self.session.add_class)
+        self.live_combo.activated.connect(self._on_live)
+        self.history_list.itemClicked.connect(self._on_round_chosen)
         self.network_choice.weights_wanted.connect(self._on_weights_wanted)
         self.pretrain_button.clicked.connect(self._on_pretrain)
         self.finetune_button.clicked.connect(self._on_finetune)
+        self.session.train_wanted.connect(self._on_finetune)
         self.stop_button.clicked.connect(self.session.stop)
         self.predict_button.clicked.connect(self.session.predict)
         self.export_button.clicked.connect(self._on_export)
@@ -185,6 +199,8 @@ class Panel(QWidget):
         self.device_label.setText(session.device)
         subject = session.subject
         self.class_list.set_value(session.classes, int(subject.strokes.selected_label) if subject else 0)
+        self.score_label.setText("" if session.model else session.live.sentence(session.classes))
+        self._show_history()
         doing = session.doing
         stopping = session.job is not None and session.job.is_stopping
         self.pretrain_button.setEnabled(not doing and subject is not None)
@@ -227,6 +243,20 @@ class Panel(QWidget):
             widget.blockSignals(was)
         for widget in (self.also_label, self.also_list):
             widget.setVisible(len(images) > 1)
+
+    def _show_history(self) -> None:
+        rounds = self.session.history.rounds
+        self.history_list.setVisible(len(rounds) > 1)
+        if self.history_list.count() != len(rounds):
+            self.history_list.clear()
+            self.history_list.addItems([f"{n}  {r.describe()}" for n, r in enumerate(rounds, 1)])
+        self.history_list.setCurrentRow(self.session.history.at)
+
+    def _on_live(self, row: int) -> None:
+        self.session.set_live(MODES[row])
+
+    def _on_round_chosen(self, _: Any) -> None:
+        self.session.choose_round(self.history_list.currentRow())
 
     def _on_progressed(self, news: list[btunet.Progress]) -> None:
         job = self.session.job

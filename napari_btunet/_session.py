@@ -17,7 +17,9 @@ from qtpy.QtCore import QTimer
 import btunet
 
 from . import _layers
+from ._history import History, Round
 from ._job import Job
+from ._live import Live
 from ._workspace import Workspace
 from ._writer import export_masks
 
@@ -34,17 +36,20 @@ class Session(Workspace):
     """A workspace in which one job runs at a time."""
 
     progressed = Signal(list)  # of btunet.Progress
+    train_wanted = Signal()  # a key was pressed; the panel has the settings
 
     def __init__(self, viewer: Viewer) -> None:
         self.encoder: btunet.Model | None = None
-        self.model: btunet.Model | None = None
+        self.history = History()
         self.device = "looking for a device …"
         self.job: Job | None = None
         self.exported: list[Path] = []
         self.spare = btunet.Spare()
+        self.live = Live(self.spare, self._show_answer, self.changed.emit)
         self._is_closed = False
         self._scout: Job | None = None
         self._then: Callable[[], None] | None = None
+        self._painted = 0  # pixels of strokes that the running training began with
         self._at_work: list[Image] = []  # the images of the running job, in its order
         self._settled = QTimer()
         self._settled.setSingleShot(True)
@@ -53,6 +58,21 @@ class Session(Workspace):
         super().__init__(viewer)
         viewer.dims.events.current_step.connect(self._on_plane)
         self._ask_for_device()
+
+    def keys(self) -> dict[str, Callable[[], None]]:
+        """Return what keys do while a strokes layer is active."""
+        return {**super().keys(), "T": self._train_or_stop, "R": self.go_back}
+
+    def _train_or_stop(self) -> None:
+        if self.doing == "finetune":
+            self.stop()
+        else:
+            self.train_wanted.emit()
+
+    @property
+    def model(self) -> btunet.Model | None:
+        """The model that predicts."""
+        return self.history.present
 
     @property
     def doing(self) -> str:
@@ -88,31 +108,68 @@ class Session(Workspace):
         if self.doing in ("pretrain", "predict"):
             self._after_stopping(lambda: self.finetune(settings))
             return
-        images = [image for image, subject in self.subjects.items() if subject.ledger.all()]
-        if not images:
-            self.said.emit("Paint first: a few strokes on an object and a few on the background.", True)
-            return
-        images.sort(key=lambda image: image is not self.image)  # the chosen one first
-        stacks = [self.subjects[image].stack for image in images]
-        strokes: list[btunet.Strokes] = [self.subjects[image].ledger.all() for image in images]
         try:
-            btunet.check_strokes(stacks, strokes, self.classes)
-            others = {image: _layers.stack_of(image) for image in self._chosen() if image not in images}
+            images, stacks, strokes = self._to_learn_from()
         except ValueError as error:
+            self.live.rest()  # it was not told of strokes that were taken here
             self.said.emit(str(error), True)
             return
-        looked_at = {image: stack for image, stack in others.items() if stack.channels == stacks[0].channels}
         task = self._elsewhere(
             "finetune",
-            [*stacks, *looked_at.values()],
-            [*strokes, *({} for _ in looked_at)],
+            stacks,
+            strokes,
             settings,
             start_from=self._encoder_for(stacks[0], settings.network),
             classes=tuple(self.classes),
             look_at=(0, self.subjects[images[0]].plane(self.viewer)),
+            judged=True,
         )
+        self.live.rest()
         self.subjects[images[0]].expect(self.viewer, len(self.classes))
-        self._begin("finetune", [*images, *looked_at], task)
+        self._painted = sum(int((plane > 0).sum()) for planes in strokes for plane in planes.values())
+        self._begin("finetune", images, task)
+
+    def _to_learn_from(self) -> tuple[list[Image], list[btunet.Stack], list[btunet.Strokes]]:
+        """Return the images, the chosen one first among the painted ones, then those to look at; and their strokes.
+
+        Raises
+        ------
+        ValueError
+            Unless there are strokes of two classes.
+        """
+        images = [image for image, subject in self.subjects.items() if subject.ledger.all()]
+        if not images:
+            raise ValueError("Paint first: a few strokes on an object and a few on the background.")
+        images.sort(key=lambda image: image is not self.image)
+        stacks = [self.subjects[image].stack for image in images]
+        strokes: list[btunet.Strokes] = [self.subjects[image].ledger.all() for image in images]
+        btunet.check_strokes(stacks, strokes, self.classes)
+        others = {image: _layers.stack_of(image) for image in self._chosen() if image not in images}
+        looked_at = {image: stack for image, stack in others.items() if stack.channels == stacks[0].channels}
+        return [*images, *looked_at], [*stacks, *looked_at.values()], [*strokes, *({} for _ in looked_at)]
+
+    def answer(self) -> None:
+        """Show what the strokes say, as soon as there are two classes, unless something else predicts."""
+        subject = self.subject
+        if self._is_closed or self.doing in ("finetune", "predict", "export") or subject is None:
+            return
+        painted = [image for image, other in self.subjects.items() if other.ledger.is_painted]
+        if not painted:
+            return
+        first = subject.stack
+        stacks = {image: _layers.stack_of(image) for image in dict.fromkeys([*self._chosen(), *painted])}
+        stacks = {image: stack for image, stack in stacks.items() if stack.channels == first.channels}
+        ledgers = {n: self.subjects[image].ledger for n, image in enumerate(stacks) if image in self.subjects}
+        look_at = list(stacks).index(subject.image), subject.plane(self.viewer)
+        self.live.ask(list(stacks.items()), ledgers, self.classes, look_at, self.model)
+
+    def set_live(self, mode: str) -> None:
+        """Answer every stroke ("live"), those painted so far ("once"), or none ("off")."""
+        self.live.mode = mode
+        if mode == "off":
+            self.live.rest()
+        else:
+            self.answer()
 
     def _chosen(self) -> list[Image]:
         """Return the chosen image and those to learn from without labels."""
@@ -138,6 +195,7 @@ class Session(Workspace):
         if subject is None or self.model is None:
             self.said.emit(NO_IMAGE if subject is None else NO_MODEL, True)
             return
+        self.live.rest()
         subject.predicted.clear()
         subject.expect(self.viewer, len(self.classes))
         task = self._elsewhere("predict", self.model, [subject.stack], look_at=(0, subject.plane(self.viewer)))
@@ -172,6 +230,7 @@ class Session(Workspace):
         for job in (self.job, self._scout):
             if job is not None:
                 job.abandon()
+        self.live.rest()
         self.spare.drop()
 
     def _after_stopping(self, then: Callable[[], None]) -> None:
@@ -230,16 +289,38 @@ class Session(Workspace):
         if model.is_encoder:
             self.encoder = model
         else:
-            self._use(model)
+            self.use(len(self.history.rounds), model, path.name)
             self.set_classes([name[:1].upper() + name[1:] for name in model.classes])
         self.said.emit(f"Opened {path.name}: {model.describe()}.", False)
         self.changed.emit()
 
-    def _use(self, model: btunet.Model) -> None:
-        """Make a model the present one; what older ones predicted is out of date."""
-        self.model = model
+    def use(self, number: int, model: btunet.Model | None = None, note: str = "") -> None:
+        """Make a model of the history the present one, or a new one; what others predicted is out of date."""
+        if model is not None:
+            self.history.rounds.append(Round(model, 0, note))
+        self.history.use(number)
         for subject in self.subjects.values():
             subject.predicted.clear()
+        self.changed.emit()
+
+    def go_back(self) -> None:
+        """Return to the model before the present one, and show what it predicts."""
+        if self.history.at < 1:
+            self.said.emit("There is no earlier model.", False)
+        elif self.doing in ("finetune", "import"):
+            self.said.emit(f"Wait until the work is done ({self.doing}), or stop it.", True)
+        else:
+            self.choose_round(self.history.at - 1)
+
+    def choose_round(self, number: int) -> None:
+        """Use a model of the history and show what it predicts."""
+        if self.doing == "predict":
+            self._after_stopping(lambda: self.choose_round(number))
+            return
+        self.use(number)
+        self.said.emit(f"Model {number + 1}: {self.history.rounds[number].describe()}.", False)
+        if not self.doing:
+            self.predict()
 
     # ------------------------------------------------------------------------------------------ what happens
 
@@ -296,14 +377,26 @@ class Session(Workspace):
             self.encoder = result
             self.said.emit(f"Pre-trained: {result.describe()}. Fine-tuning will start from it.", False)
         elif kind == "finetune":
-            self._use(result)
-            self.said.emit(f"Fine-tuned: {result.describe()}.", False)
+            self._take_round(result)
         elif kind == "predict":
             self._finish_prediction()
         elif kind == "export":
             self.exported = result
             files = str(result[0]) if len(result) == 1 else f"{len(result)} files in {result[0].parent}"
             self.said.emit(f"Exported and checked: {files}.", False)
+
+    def _take_round(self, model: btunet.Model) -> None:
+        """Keep a fine-tuned model; a worse one does not become the present one."""
+        found = self.history.add(model, self._painted)
+        for subject in self.subjects.values():
+            subject.predicted.clear()
+        compared = f" ({found.describe()} than the one before)" if found else ""
+        if found is not None and found.is_worse:
+            self.said.emit(
+                f"The new model is worse{compared}, so the one before stays; the list of models has both.", False
+            )
+        else:
+            self.said.emit(f"Fine-tuned{compared}: {model.describe()}.", False)
 
     def _finish_prediction(self) -> None:
         subject = self.subjects.get(self._at_work[0])
@@ -316,17 +409,28 @@ class Session(Workspace):
             done = f"{len(subject.predicted)} of {subject.stack.planes}"
             self.said.emit(f"Stopped: {done} planes show the present model.", False)
 
+    def _show_answer(self, image: Image, part: btunet.PredictedPlane) -> None:
+        """Show a part of what strokes say, if the image is still there and nothing else predicts."""
+        subject = self.subjects.get(image)
+        if subject is not None and self.doing not in ("finetune", "predict"):
+            subject.show(self.viewer, part, len(self.classes))
+            subject.predicted.discard(part.plane)
+
     def _on_plane(self, _: Any = None) -> None:
+        if self.image is not None and self.subject is not None:
+            self.live.look(self.image, self.subject.plane(self.viewer))
         if self.job is not None and self.subject is not None and self.image in self._at_work:
             look_at = (self._at_work.index(self.image), self.subject.plane(self.viewer))
             self.job.steer(btunet.Steer(look_at=look_at))
 
     def _on_painted(self, _: Any = None) -> None:
-        if self.doing == "finetune":
+        if self.doing == "finetune" or self.live.mode == "live":
             self._settled.start()
 
     def _send_strokes(self) -> None:
         if self.job is None or self.doing != "finetune":
+            if self.live.mode == "live":
+                self.answer()
             return
         at_work = [(i, self.subjects[image]) for i, image in enumerate(self._at_work) if image in self.subjects]
         changed = {i: planes for i, subject in at_work if (planes := subject.ledger.take())}
@@ -334,6 +438,7 @@ class Session(Workspace):
             self.job.steer(btunet.Steer(strokes=changed))
 
     def _on_removed(self, event: Any) -> None:
+        self.live.rest()  # the images it answers for may be others now
         if event.value in self._at_work and self.job is not None:
             if self.doing in ("pretrain", "finetune"):
                 self.job.stop()  # what was learned is kept

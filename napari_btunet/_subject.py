@@ -86,7 +86,7 @@ class Subject:
 
     def show(self, viewer: Viewer, done: btunet.PredictedPlane, classes: int) -> None:
         """Put a predicted plane into the prediction layer."""
-        _layers.put_plane(viewer, self.expect(viewer, classes), done.plane, done.mask)
+        _layers.put_plane(viewer, self.expect(viewer, classes), done.plane, done.mask, done.corner)
 
     def redraw(self) -> None:
         """Redraw the prediction with its thumbnail, which single planes leave alone."""
@@ -119,6 +119,11 @@ class Ledger:
             self._touched.update(np.flatnonzero(self._planes().any((1, 2))).tolist())
         layer.events.paint.connect(self._on_paint)
         layer.events.data.connect(self._on_replaced)
+
+    @property
+    def is_painted(self) -> bool:
+        """Whether anything was ever painted here."""
+        return bool(self._touched or self._taken)
 
     def _planes(self) -> np.ndarray:
         return np.asarray(self.layer.data.reshape(-1, *self.layer.data.shape[-2:]))  # (planes, Y, X)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -75,7 +76,7 @@ class Workspace:
         subject = Subject(self.viewer, image, len(self.classes), is_first=not self.subjects)
         self.subjects[image] = subject
         subject.on_painted(self._on_painted)
-        _layers.bind_keys(subject.strokes, self.choose_class, lambda: len(self.classes))
+        _layers.bind_keys(subject.strokes, self.keys())
         self.viewer.layers.selection.active = subject.strokes
         subject.strokes.selected_label = _layers.BACKGROUND + 1
         subject.strokes.events.selected_label.connect(self._on_label)
@@ -89,7 +90,29 @@ class Workspace:
         except ValueError as error:
             return str(error)
 
+    def keys(self) -> dict[str, Callable[[], None]]:
+        """Return what keys do while a strokes layer is active."""
+        return {
+            "Q": self.choose_next_object,
+            "W": lambda: self.choose_class(_layers.BACKGROUND),
+            "S": lambda: self._toggle("prediction"),
+            "A": lambda: self._toggle("strokes"),
+        }
+
+    def _toggle(self, role: str) -> None:
+        """Show or hide the prediction or the strokes of the chosen image."""
+        layer = getattr(self.subject, role, None)
+        if layer is not None:
+            layer.visible = not layer.visible
+
     # ------------------------------------------------------------------------------------------ classes
+
+    def choose_next_object(self) -> None:
+        """Paint objects; if that is done already, objects of the next class."""
+        subject = self.subject
+        objects = range(_layers.BACKGROUND + 1, len(self.classes) + 1)
+        at = int(subject.strokes.selected_label) + 1 if subject else 0
+        self.choose_class(at if at in objects else objects[0])
 
     def add_class(self) -> None:
         """Add a class and paint with it next."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .answering import answer as answer
     from .comparison import Comparison as Comparison
     from .comparison import compare as compare
+    from .comparison import right as right
     from .datasets import find_pairs as find_pairs
     from .device import describe_device as describe_device
     from .errors import BtunetError as BtunetError
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "answering": ["answer"],
-    "comparison": ["Comparison", "compare"],
+    "comparison": ["Comparison", "compare", "right"],
     "datasets": ["find_pairs"],
     "device": ["describe_device"],
     "errors": ["BtunetError", "Died", "OutOfMemory"],

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from .crossfit import judgements
-from .device import pick_device
+from .device import pick_device, settle
 from .folds import Folds
 from .guide import Guide
 from .honest import estimate
 from .images import Stack, as_stack
 from .instant import look
 from .labels import IGNORE, Targets, target_of_strokes, targets_of_strokes
+from .model import Model
 from .normalise import Normalisation
 from .patches import Annotations, Source, random_place
 from .task import Estimate, PredictedPlane, Progress, Reply, Steer, Strokes, Task
@@ -37,9 +38,14 @@ def answer(
     strokes: Sequence[np.ndarray | Strokes],
     classes: Sequence[str],
     look_at: tuple[int, int],
+    *,
+    model: Model | None = None,
     seed: int = 0,
 ) -> Task[None]:
     """Show what strokes say about a plane, and again after every stroke, until it is stopped.
+
+    Where there is a model that learned strokes of these classes, it answers: the part of it that knows single pixels is
+    taught anew. One that learned masks is not touched, and nothing is shown.
 
     Parameters
     ----------
@@ -51,15 +57,17 @@ def answer(
         Names, background first; strokes of further ones are passed over.
     look_at
         (image, plane) shown to the user.
+    model
+        The present model.
     seed
         Of all random choices.
 
     Yields
     ------
     Progress
-        ``planes``: parts of the plane in sight; ``estimates``: Dice of each class from held-out strokes, empty if there
-        are too few; ``step`` counts the answers. The reply ``True`` stops; a `Steer` moves the look and replaces the
-        strokes of planes.
+        ``planes``: parts of the plane in sight; ``estimates``, without a model: Dice of each class from held-out
+        strokes, empty if there are too few; ``step`` counts the answers. The reply ``True`` stops; a `Steer` moves the
+        look and replaces the strokes of planes.
 
     Raises
     ------
@@ -67,16 +75,20 @@ def answer(
         If images and strokes do not belong together.
     """
     stacks = [as_stack(image, name=f"image {i}") for i, image in enumerate(images)]
-    answerer = _Answerer(stacks, targets_of_strokes(stacks, strokes), len(classes), look_at, seed)
+    answerer = _Answerer(stacks, targets_of_strokes(stacks, strokes), len(classes), look_at, model, seed)
     reply: Reply = None
+    said = Progress(STAGE, 0, 0)
     while reply is not True:
         if isinstance(reply, Steer):
             answerer.take(reply)
         found = next(answerer.work, None)
-        if found is None:
+        if found is not None:
+            said = Progress(STAGE, answerer.answers, 0, planes=found[0], estimates=found[1])
+        elif said.planes or said.estimates is not None:
+            said = Progress(STAGE, answerer.answers, 0)
+        else:
             time.sleep(IDLE)
-        planes, estimates = found or ((), None)
-        reply = yield Progress(STAGE, answerer.answers, 0, planes=planes, estimates=estimates)
+        reply = yield said
 
 
 News = tuple[tuple[PredictedPlane, ...], dict[int, Estimate] | None]
@@ -86,10 +98,19 @@ class _Answerer:
     """What is painted, what follows from it, and what is left to do."""
 
     def __init__(
-        self, stacks: Sequence[Stack], targets: Targets, classes: int, look_at: tuple[int, int], seed: int
+        self,
+        stacks: Sequence[Stack],
+        targets: Targets,
+        classes: int,
+        look_at: tuple[int, int],
+        model: Model | None,
+        seed: int,
     ) -> None:
         self.answers = 0
-        self._sources = [Source(stack, Normalisation()) for stack in stacks]
+        self._model = model if model and len(model.classes) == classes else None
+        self._network = settle(self._model.build()).eval() if self._model else None
+        normalisation = self._model.normalisation if self._model else Normalisation()
+        self._sources = [Source(stack, normalisation) for stack in stacks]
         self._classes, self._look_at, self._seed = classes, look_at, seed
         self._annotations, self._folds = Annotations(), Folds()
         self._guide: Guide | None = None
@@ -121,15 +142,18 @@ class _Answerer:
 
     def _answer(self) -> Iterator[News]:
         """Learn what is painted, then show it, then judge it: a piece at a time."""
-        if len(self._annotations.classes) < 2:
+        if len(self._annotations.classes) < 2 or (self._network and self._network.pixels is None):
             return
         if self._guide is None:
             self._guide = Guide(self._sources, self._annotations, self._classes, WINDOW, self._seed, pick_device())
         else:
             self._guide.learn()
+        if self._network:
+            self._network.pixels = self._guide.pixels
         self.answers += 1
         yield from self._show()
-        yield from self._judge()
+        if self._network is None:
+            yield from self._judge()
 
     def _again(self, work: Iterator[News]) -> Iterator[News]:
         """Show another plane first, then go on."""
@@ -141,7 +165,7 @@ class _Answerer:
         """Yield the plane in sight in parts, those around the last stroke first."""
         assert self._guide is not None
         image, plane = self._look_at
-        source, network = self._sources[image], self._guide.pixels
+        source, network = self._sources[image], self._network or self._guide.pixels
         margin, function = tiling(network, PART).margin, forward(network)
         height, width = source.stack.plane_shape
         corners = [(y, x) for y in range(0, height, PART) for x in range(0, width, PART)]

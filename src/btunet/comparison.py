@@ -58,6 +58,19 @@ def compare(new: Model, old: Model, seed: int = 0) -> Comparison | None:
     return Comparison(float(middle), float(low), float(high), len(common))
 
 
+def right(model: Model) -> tuple[float, int] | None:
+    """Return the share of held-out strokes that a model got right, classes counting the same, and how many they were.
+
+    None if no strokes were held out of its last training.
+    """
+    judged = _judgement(model)
+    if not judged:
+        return None
+    kinds = {key[-1] for key in judged}
+    shares = [np.mean([r for key, r in judged.items() if key[-1] == kind]) for kind in kinds]
+    return float(np.mean(shares)), len(judged)
+
+
 def _judgement(model: Model) -> dict[tuple[str, int, int, int], float]:
     """Return how much of each stroke a model was right about, by where the stroke begins and its class."""
     records = model.history[-1].get("held out", ()) if model.history else ()

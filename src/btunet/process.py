@@ -31,9 +31,9 @@ from .messages import receive, send
 from .task import Progress, Reply, Task
 
 logger = logging.getLogger(__name__)
-HEARTBEAT = 0.5  # seconds after which the last Progress is repeated while the child is silent
+HEARTBEAT = 0.5  # seconds
 EARLY = "--early"  # tells a child to import what takes long before it has a job
-SLOW = ("finetuning", "pretraining", "prediction", "transfer")  # modules that take long to import, torch with them
+SLOW = ("finetuning", "pretraining", "prediction", "answering", "transfer")  # modules that take long to import
 
 
 class Spare:
@@ -80,12 +80,19 @@ class Spare:
         return self._child
 
 
-def in_child(verb: str, *args: Any, threads: int = 0, spare: Spare | None = None, **kwargs: Any) -> Task[Any]:
+def in_child(
+    verb: str,
+    *args: Any,
+    threads: int = 0,
+    spare: Spare | None = None,
+    heartbeat: float = HEARTBEAT,
+    **kwargs: Any,
+) -> Task[Any]:
     """Run ``btunet.<verb>(*args, **kwargs)`` in a child process, as the same task.
 
-    Progress, replies, result and errors are those of the task itself. While the child is silent the last Progress is
-    repeated every half second, so that whoever consumes the task can stop it at any time. Closing the task kills the
-    child.
+    Progress, replies, result and errors are those of the task itself; a Progress that the task yields twice in a row is
+    sent once. While the child is silent the last one is repeated, so that whoever consumes the task can steer or stop
+    it at any time. Closing the task kills the child.
 
     Parameters
     ----------
@@ -95,6 +102,8 @@ def in_child(verb: str, *args: Any, threads: int = 0, spare: Spare | None = None
         Processor threads of the child; 0 leaves one core free.
     spare
         What keeps a child ready. It is taken, and replaced as soon as it makes steps.
+    heartbeat
+        Seconds after which the last Progress is repeated.
 
     Raises
     ------
@@ -113,7 +122,7 @@ def in_child(verb: str, *args: Any, threads: int = 0, spare: Spare | None = None
         ear.start()
         with suppress(BrokenPipeError):  # a child that is already gone is reported below
             _hand_over(child.stdin, folder, (verb, args, kwargs), threads)
-        result = yield from _follow(child, folder, messages, spare)
+        result = yield from _follow(child, folder, messages, spare, heartbeat)
         return result
     finally:
         _end(child)
@@ -148,12 +157,13 @@ def _follow(
     folder: Path,
     messages: queue.Queue[tuple[str, Any] | None],
     spare: Spare | None,
+    heartbeat: float,
 ) -> Task[Any]:
     assert child.stdin is not None
     last = Progress("starting", 0, 0)
     while True:
         try:
-            message = messages.get(timeout=HEARTBEAT)
+            message = messages.get(timeout=heartbeat)
         except queue.Empty:
             message = ("progress", Progress(last.stage, last.step, last.total, last.values))
         if message is None:
@@ -245,12 +255,15 @@ def main() -> None:
 def _work(task: Task[Any], replies: queue.SimpleQueue[Reply], tell: Callable[[Progress], None]) -> Any:
     """Run a task that is told what the parent replied as soon as it is heard; return its result."""
     reply: Reply = None
+    told = None
     while True:
         try:
             progress = task.send(reply)
         except StopIteration as end:
             return end.value
-        tell(progress)
+        if progress is not told:
+            tell(progress)
+        told = progress
         reply = None if replies.empty() else replies.get()
 
 

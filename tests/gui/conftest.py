@@ -51,6 +51,7 @@ class Window:
         _, self.panel = viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
         self.session: Session = session_of(viewer)
         self.session.said.connect(self._note)
+        self.session.live.mode = "off"  # tests of answers to strokes turn it on
         self.hurry()
 
     def _note(self, sentence: str, is_error: bool) -> None:

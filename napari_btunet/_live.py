@@ -1,0 +1,131 @@
+"""The answer to every stroke while nothing trains: a task of its own beside the session's job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import btunet
+
+from ._job import Job
+from ._subject import Ledger
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+MODES = ("live", "once", "off")
+PROMPT = 0.05  # seconds that a stroke may wait for an idle process to be asked
+FEWEST = 4  # strokes of every class, from which on the engine gives a score
+
+
+class Live:
+    """Answers strokes in a background process, which waits for the next one.
+
+    Parameters
+    ----------
+    spare
+        Keeps a process ready.
+    show
+        Called with an image and a part of a plane as it is understood now.
+    react
+        Called when there is a new score.
+    """
+
+    def __init__(
+        self,
+        spare: btunet.Spare,
+        show: Callable[[Image, btunet.PredictedPlane], None],
+        react: Callable[[], None],
+    ) -> None:
+        self.mode = MODES[0]
+        self.estimates: Mapping[int, btunet.Estimate] | None = None  # None: nothing was judged yet
+        self._spare, self._show, self._react = spare, show, react
+        self._job: Job | None = None
+        self._about: tuple[Any, ...] = ()
+
+    @property
+    def is_working(self) -> bool:
+        """Whether there is a process that answers."""
+        return self._job is not None
+
+    def ask(
+        self,
+        images: Sequence[tuple[Image, btunet.Stack]],
+        ledgers: Mapping[int, Ledger],
+        classes: Sequence[str],
+        look_at: tuple[int, int],
+        model: btunet.Model | None,
+    ) -> None:
+        """Have the strokes answered; those that are new since the last time if the question is the same otherwise.
+
+        Parameters
+        ----------
+        images
+            To answer for, with their stacks.
+        ledgers
+            Which of them is painted → its strokes.
+        classes
+            Their names, background first.
+        look_at
+            Image and plane in sight.
+        model
+            The present one, if there is one.
+        """
+        about = (*(id(image) for image, _ in images), len(classes), id(model))
+        if self._job is not None and about == self._about:
+            changed = {number: planes for number, ledger in ledgers.items() if (planes := ledger.take())}
+            self._job.steer(btunet.Steer(look_at, changed))
+            return
+        self.rest()
+        task = btunet.in_child(
+            "answer",
+            [stack for _, stack in images],
+            [ledgers[n].all() if n in ledgers else {} for n in range(len(images))],
+            tuple(classes),
+            look_at,
+            model=model,
+            spare=self._spare,
+            heartbeat=PROMPT,
+        )
+        self._about, job = about, Job(task, "answer")
+        self._job = job
+
+        def on_progressed(news: list[btunet.Progress]) -> None:
+            if job is not self._job:  # what an older one still has to say
+                return
+            for progress in news:
+                for part in progress.planes:
+                    self._show(images[part.image][0], part)
+                if progress.estimates is not None:
+                    self.estimates = progress.estimates
+                    self._react()
+
+        job.progressed.connect(on_progressed)
+        job.ended.connect(lambda *_: self._on_ended(job))
+        job.start()
+
+    def look(self, image: Image, plane: int) -> None:
+        """Answer for another plane."""
+        if self._job is not None and id(image) in self._about:
+            self._job.steer(btunet.Steer((self._about.index(id(image)), plane)))
+
+    def rest(self) -> None:
+        """End the process: something else shows predictions now, or the window is gone."""
+        if self._job is not None:
+            job, self._job = self._job, None
+            job.abandon()
+
+    def _on_ended(self, job: Job) -> None:
+        if job is self._job:
+            self._job = None
+
+    def sentence(self, classes: Sequence[str]) -> str:
+        """Say how good the answer is, given the names of the classes, background first."""
+        if self.estimates:
+            found = [
+                f"{classes[k]}: Dice {e.dice:.2f} ({e.low:.2f} to {e.high:.2f}) on {e.strokes} held-out strokes"
+                for k, e in self.estimates.items()
+                if k < len(classes)
+            ]
+            return "; ".join(found)
+        return f"Paint {FEWEST} strokes of every class for a first score." if self.estimates is not None else ""
