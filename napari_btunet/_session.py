@@ -17,10 +17,9 @@ from qtpy.QtCore import QTimer
 import btunet
 
 from . import _layers
-from ._history import History, Round
 from ._job import Job
 from ._live import Live
-from ._workspace import Workspace
+from ._models import Models
 from ._writer import export_masks
 
 if TYPE_CHECKING:
@@ -32,15 +31,13 @@ NO_IMAGE = "Open an image first, or try one from File > Open Sample."
 NO_MODEL = "There is no model yet: fine-tune one, or open one."
 
 
-class Session(Workspace):
-    """A workspace in which one job runs at a time."""
+class Session(Models):
+    """A workspace with models in which one job runs at a time."""
 
     progressed = Signal(list)  # of btunet.Progress
     train_wanted = Signal()  # a key was pressed; the panel has the settings
 
     def __init__(self, viewer: Viewer) -> None:
-        self.encoder: btunet.Model | None = None
-        self.history = History()
         self.device = "looking for a device …"
         self.job: Job | None = None
         self.exported: list[Path] = []
@@ -61,18 +58,13 @@ class Session(Workspace):
 
     def keys(self) -> dict[str, Callable[[], None]]:
         """Return what keys do while a strokes layer is active."""
-        return {**super().keys(), "T": self._train_or_stop, "R": self.go_back}
+        return {**super().keys(), "T": self._train_or_stop}
 
     def _train_or_stop(self) -> None:
         if self.doing == "finetune":
             self.stop()
         else:
             self.train_wanted.emit()
-
-    @property
-    def model(self) -> btunet.Model | None:
-        """The model that predicts."""
-        return self.history.present
 
     @property
     def doing(self) -> str:
@@ -264,61 +256,12 @@ class Session(Workspace):
         self._scout.ended.connect(self._on_device)
         self._scout.start()
 
-    # ------------------------------------------------------------------------------------------ models
-
-    def save_model(self, path: Path) -> None:
-        """Save the model, or the encoder if there is no model yet."""
-        model = self.model or self.encoder
-        if model is None:
-            self.said.emit("There is no model yet: pre-train or fine-tune first.", True)
-            return
-        try:
-            model.save(path)
-        except btunet.BtunetError as error:
-            self.said.emit(str(error), True)
-        else:
-            self.said.emit(f"Saved {path.name}: {model.describe()}.", False)
-
-    def open_model(self, path: Path) -> None:
-        """Open a model or an encoder; a model's classes become the panel's."""
-        try:
-            model = btunet.Model.load(path)
-        except btunet.BtunetError as error:
-            self.said.emit(str(error), True)
-            return
-        if model.is_encoder:
-            self.encoder = model
-        else:
-            self.use(len(self.history.rounds), model, path.name)
-            self.set_classes([name[:1].upper() + name[1:] for name in model.classes])
-        self.said.emit(f"Opened {path.name}: {model.describe()}.", False)
-        self.changed.emit()
-
-    def use(self, number: int, model: btunet.Model | None = None, note: str = "") -> None:
-        """Make a model of the history the present one, or a new one; what others predicted is out of date."""
-        if model is not None:
-            self.history.rounds.append(Round(model, 0, note))
-        self.history.use(number)
-        for subject in self.subjects.values():
-            subject.predicted.clear()
-        self.changed.emit()
-
-    def go_back(self) -> None:
-        """Return to the model before the present one, and show what it predicts."""
-        if self.history.at < 1:
-            self.said.emit("There is no earlier model.", False)
-        elif self.doing in ("finetune", "import"):
-            self.said.emit(f"Wait until the work is done ({self.doing}), or stop it.", True)
-        else:
-            self.choose_round(self.history.at - 1)
-
     def choose_round(self, number: int) -> None:
         """Use a model of the history and show what it predicts."""
         if self.doing == "predict":
             self._after_stopping(lambda: self.choose_round(number))
             return
-        self.use(number)
-        self.said.emit(f"Model {number + 1}: {self.history.rounds[number].describe()}.", False)
+        super().choose_round(number)
         if not self.doing:
             self.predict()
 
@@ -377,26 +320,13 @@ class Session(Workspace):
             self.encoder = result
             self.said.emit(f"Pre-trained: {result.describe()}. Fine-tuning will start from it.", False)
         elif kind == "finetune":
-            self._take_round(result)
+            self.take(result, self._painted)
         elif kind == "predict":
             self._finish_prediction()
         elif kind == "export":
             self.exported = result
             files = str(result[0]) if len(result) == 1 else f"{len(result)} files in {result[0].parent}"
             self.said.emit(f"Exported and checked: {files}.", False)
-
-    def _take_round(self, model: btunet.Model) -> None:
-        """Keep a fine-tuned model; a worse one does not become the present one."""
-        found = self.history.add(model, self._painted)
-        for subject in self.subjects.values():
-            subject.predicted.clear()
-        compared = f" ({found.describe()} than the one before)" if found else ""
-        if found is not None and found.is_worse:
-            self.said.emit(
-                f"The new model is worse{compared}, so the one before stays; the list of models has both.", False
-            )
-        else:
-            self.said.emit(f"Fine-tuned{compared}: {model.describe()}.", False)
 
     def _finish_prediction(self) -> None:
         subject = self.subjects.get(self._at_work[0])

@@ -7,7 +7,8 @@ much background as object. How common they are follows from how often they are p
     π solves  q = Rᵀ π,        Dice_k = 2 π_k R_kk / (π_k + q_k)
 
 with R_kj the share of class k that is predicted as j, q the shares of the predictions, π those of the truth. Strokes
-are few, so R is uncertain: a Dirichlet distribution for every class, in which each stroke counts once.
+are few, so R is uncertain: a Dirichlet distribution for every class, in which each stroke counts once. What cannot be
+is left out: q must lie between the rows of R. With no knowledge of π, a possible R weighs 1 / |det R|.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import nnls
 
 from .task import Estimate
 
 ENOUGH = 4  # strokes of every class, below which nothing is said
-DRAWS = 400
-LEVEL = (2.5, 50.0, 97.5)  # percentiles
+DRAWS = 20_000
+POSSIBLE = 100  # draws, below which strokes and predictions contradict each other
+SINGULAR = 1e-3  # of a determinant
+LEVELS = (0.025, 0.5, 0.975)
 
 
 def estimate(kinds: Sequence[int], shares: np.ndarray, predicted: np.ndarray, seed: int = 0) -> dict[int, Estimate]:
@@ -50,19 +52,22 @@ def estimate(kinds: Sequence[int], shares: np.ndarray, predicted: np.ndarray, se
     rng = np.random.default_rng(seed)
     predicted = predicted[painted] / predicted[painted].sum()
     sums = np.stack([shares[np.equal(kinds, k)][:, painted].sum(0) for k in painted])  # (K, K), a row per true class
-    drawn = np.stack([rng.dirichlet(row + 1 / len(painted), DRAWS) for row in sums], 1)  # (DRAWS, K, K)
-    dice = np.stack([_dice(rates, predicted) for rates in drawn])  # (DRAWS, K)
-    low, middle, high = np.percentile(dice, LEVEL, axis=0)
-    return {
-        int(k): Estimate(float(middle[i]), float(low[i]), float(high[i]), int(counts[k]))
-        for i, k in enumerate(painted)
-        if k > 0
-    }
+    rates = np.stack([rng.dirichlet(row + 1 / len(painted), DRAWS) for row in sums], 1)  # (DRAWS, K, K)
+    rates = rates[np.abs(np.linalg.det(rates)) > SINGULAR]
+    true = np.linalg.solve(rates.swapaxes(1, 2), np.broadcast_to(predicted[:, None], (len(rates), len(painted), 1)))
+    possible = (true >= 0).all((1, 2))
+    if possible.sum() < POSSIBLE:
+        return {}
+    rates, true = rates[possible], true[possible, :, 0]
+    weights = 1 / np.abs(np.linalg.det(rates))
+    dice = 2 * true * np.diagonal(rates, axis1=1, axis2=2) / (true + predicted)  # (possible, K)
+    found = {int(k): _quantiles(dice[:, i], weights) for i, k in enumerate(painted) if k > 0}
+    return {k: Estimate(middle, low, high, int(counts[k])) for k, (low, middle, high) in found.items()}
 
 
-def _dice(rates: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return Dice (K,) of every class, given R (K, K) and q (K,)."""
-    summed = np.ones((1, len(predicted)))  # the shares of the truth add up to 1
-    true, _ = nnls(np.vstack([rates.T, summed]), np.append(predicted, 1.0))
-    together = true + rates.T @ true
-    return np.asarray(2 * true * rates.diagonal() / np.maximum(together, 1e-12))
+def _quantiles(values: np.ndarray, weights: np.ndarray) -> list[float]:
+    """Return the values below which these shares of the weight lie."""
+    order = np.argsort(values)
+    shares = np.cumsum(weights[order]) / weights.sum()
+    places = np.minimum(np.searchsorted(shares, LEVELS), len(values) - 1)
+    return [float(v) for v in values[order[places]]]
