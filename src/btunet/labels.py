@@ -43,7 +43,7 @@ def targets_of_strokes(stacks: Sequence[Stack], strokes: Sequence[np.ndarray | S
 def target_of_strokes(values: np.ndarray) -> np.ndarray:
     """Return the target of one plane of strokes; values that cannot be a class become unknown."""
     possible = (values > 0) & (values <= IGNORE)
-    return np.where(possible, values.astype(np.int64) - 1, IGNORE).astype(np.uint8)
+    return np.where(possible, values, 0).astype(np.uint8) - np.uint8(1)  # 0 becomes 255, which is IGNORE
 
 
 def targets_of_masks(
