@@ -42,6 +42,7 @@ LAYERS = (
         "heldout",
         "comparison",
         "crossfit",
+        "spots",
         "instant",
         "guide",
         "model",

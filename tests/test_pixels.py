@@ -7,10 +7,10 @@ import torch
 
 from btunet import FinetuneSettings, Model, Steer, finetune, run
 from btunet.filters import REACH
-from btunet.finetuning import _Learner
 from btunet.guide import teach
 from btunet.images import as_stack
 from btunet.labels import targets_of_strokes
+from btunet.learner import Learner
 from btunet.networks import build
 from btunet.networks.pixels import Pixels
 
@@ -106,7 +106,7 @@ def test_training_leaves_it_alone_and_new_strokes_reach_it_at_once(discs: Any) -
     image, mask = discs(size=64)
     stacks = [as_stack(image)]
     targets = targets_of_strokes(stacks, [mask + 1])
-    learner = _Learner(Model("unet", 1, (), {}), ["a", "b"], stacks, targets, QUICK, strokes=True)
+    learner = Learner(Model("unet", 1, (), {}), ["a", "b"], stacks, targets, QUICK, strokes=True)
 
     def answer() -> torch.Tensor:
         assert learner.averaged().pixels is not None

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .task import PredictedPlane as PredictedPlane
     from .task import Progress as Progress
     from .task import Reply as Reply
+    from .task import Spot as Spot
     from .task import Steer as Steer
     from .task import Task as Task
     from .task import run as run
@@ -72,7 +73,7 @@ _HOME = {
     "settings": ["FinetuneSettings", "PredictSettings", "PretrainSettings", "StudySettings"],
     "streaming": ["predict_to"],
     "studies": ["study"],
-    "task": ["Estimate", "PredictedPlane", "Progress", "Reply", "Steer", "Task", "run"],
+    "task": ["Estimate", "PredictedPlane", "Progress", "Reply", "Spot", "Steer", "Task", "run"],
     "transfer": ["ZOO_ENCODERS", "imagenet_encoder", "import_encoder", "zoo_available"],
     "writing": ["write", "write_probabilities"],
 }

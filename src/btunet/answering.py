@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,15 +22,19 @@ from .images import Stack, as_stack
 from .instant import look
 from .labels import IGNORE, Targets, target_of_strokes, targets_of_strokes
 from .model import Model
+from .networks import Network
+from .networks.pixels import Pixels
 from .normalise import Normalisation
 from .patches import Annotations, Source, random_place
-from .task import Estimate, PredictedPlane, Progress, Reply, Steer, Strokes, Task
+from .spots import Candidates, around, judge, suggest
+from .task import PredictedPlane, Progress, Reply, Steer, Strokes, Task
 from .tiles import forward, most_likely, tiling
 
 STAGE = "answering"
 IDLE = 0.02  # seconds between two looks at whether something was painted
 PART = 512  # pixels, side of what is shown at once
 WINDOW = 128  # pixels, side of what the classifier teaches with
+STROKES = 40  # that suggestions are to be unlike, about
 SAMPLED = 24  # windows of painted planes, in which the predictions are counted
 
 
@@ -66,8 +71,8 @@ def answer(
     ------
     Progress
         ``planes``: parts of the plane in sight; ``estimates``, without a model: Dice of each class from held-out
-        strokes, empty if there are too few; ``step`` counts the answers. The reply ``True`` stops; a `Steer` moves the
-        look and replaces the strokes of planes.
+        strokes, empty if there are too few; ``spots``: where to paint next, also before anything is painted; ``step``
+        counts the answers. The reply ``True`` stops; a `Steer` moves the look and replaces the strokes of planes.
 
     Raises
     ------
@@ -83,15 +88,15 @@ def answer(
             answerer.take(reply)
         found = next(answerer.work, None)
         if found is not None:
-            said = Progress(STAGE, answerer.answers, 0, planes=found[0], estimates=found[1])
-        elif said.planes or said.estimates is not None:
-            said = Progress(STAGE, answerer.answers, 0)
+            said = replace(found, step=answerer.answers)
+        elif said != (idle := Progress(STAGE, answerer.answers, 0)):
+            said = idle
         else:
             time.sleep(IDLE)
         reply = yield said
 
 
-News = tuple[tuple[PredictedPlane, ...], dict[int, Estimate] | None]
+NOTHING = Progress(STAGE, 0, 0)
 
 
 class _Answerer:
@@ -114,10 +119,11 @@ class _Answerer:
         self._classes, self._look_at, self._seed = classes, look_at, seed
         self._annotations, self._folds = Annotations(), Folds()
         self._guide: Guide | None = None
+        self._candidates = Candidates(self._sources, seed)
         self._near = (0, 0)  # (y, x) of the last stroke
         for (image, plane), target in targets.items():
             self._put(image, plane, target)
-        self.work: Iterator[News] = self._answer()
+        self.work: Iterator[Progress] = self._answer()
 
     def take(self, steer: Steer) -> None:
         """Take in strokes that were painted or erased, and where the user looks; begin anew with the work."""
@@ -140,9 +146,10 @@ class _Answerer:
         self._annotations.put(image, plane, target)
         self._folds.deal(image, plane, target)
 
-    def _answer(self) -> Iterator[News]:
+    def _answer(self) -> Iterator[Progress]:
         """Learn what is painted, then show it, then judge it: a piece at a time."""
         if len(self._annotations.classes) < 2 or (self._network and self._network.pixels is None):
+            yield from self._suggest(None)
             return
         if self._guide is None:
             self._guide = Guide(self._sources, self._annotations, self._classes, WINDOW, self._seed, pick_device())
@@ -154,14 +161,15 @@ class _Answerer:
         yield from self._show()
         if self._network is None:
             yield from self._judge()
+        yield from self._suggest(self._network or self._guide.pixels)
 
-    def _again(self, work: Iterator[News]) -> Iterator[News]:
+    def _again(self, work: Iterator[Progress]) -> Iterator[Progress]:
         """Show another plane first, then go on."""
         if self._guide is not None and len(self._annotations.classes) > 1:
             yield from self._show()
         yield from work
 
-    def _show(self) -> Iterator[News]:
+    def _show(self) -> Iterator[Progress]:
         """Yield the plane in sight in parts, those around the last stroke first."""
         assert self._guide is not None
         image, plane = self._look_at
@@ -174,9 +182,9 @@ class _Answerer:
             window = source.patch(plane, y - margin, x - margin, size + 2 * margin)
             inside = slice(margin, margin + min(size, height - y)), slice(margin, margin + min(size, width - x))
             mask = most_likely(function(window)[:, *inside])
-            yield (PredictedPlane(image, plane, mask, (y, x)),), None
+            yield replace(NOTHING, planes=(PredictedPlane(image, plane, mask, (y, x)),))
 
-    def _judge(self) -> Iterator[News]:
+    def _judge(self) -> Iterator[Progress]:
         """Yield estimates of Dice, after a turn of nothing for every fold."""
         assert self._guide is not None
         targets, folds = self._annotations.targets, self._folds
@@ -185,9 +193,29 @@ class _Answerer:
         for numbers, found in judgements(seen, folds, targets, self._classes, self._seed):
             kinds += [folds.strokes[n].kind for n in numbers]
             shares += list(found)
-            yield (), None
+            yield NOTHING
         together = np.array(shares).reshape(-1, self._classes)
-        yield (), estimate(kinds, together, self._predicted(), self._seed)
+        yield replace(NOTHING, estimates=estimate(kinds, together, self._predicted(), self._seed))
+
+    def _suggest(self, network: Network | Pixels | None) -> Iterator[Progress]:
+        """Yield where to paint next, after a turn of nothing for every window that is looked at."""
+        candidates, places = self._candidates, self._candidates.places
+        shapes = {key: target.shape for key, target in self._annotations.targets.items()}
+        strokes = self._folds.strokes
+        chosen = (
+            [strokes[i] for i in np.unique(np.linspace(0, len(strokes) - 1, STROKES).astype(int))] if strokes else []
+        )
+        painted = [around(stroke, shapes[stroke.image, stroke.plane][1]) for stroke in chosen]
+        for _ in candidates.look([*places, *painted]):
+            yield NOTHING
+        judgements = np.zeros((len(places), 2))
+        if network is not None:
+            for n, found in enumerate(judge(places, self._sources, forward(network))):
+                judgements[n] = found
+                yield NOTHING
+        looks = candidates.features(places)
+        known = candidates.features(painted) if painted else looks[:0]
+        yield replace(NOTHING, spots=tuple(suggest(places, looks, known, judgements)))
 
     def _predicted(self) -> np.ndarray:
         """Return the share of the painted planes that is predicted as each class, from some windows: (K,)."""

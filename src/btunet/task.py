@@ -39,6 +39,18 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Spot:
+    """A place where strokes would tell much, and why."""
+
+    image: int  # which of the images given to the task
+    plane: int
+    y: int  # middle, pixels
+    x: int
+    side: int  # of the square that is meant, pixels
+    reason: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """Where a task stands."""
 
@@ -48,6 +60,7 @@ class Progress:
     values: Mapping[str, float] = field(default_factory=dict)
     planes: tuple[PredictedPlane, ...] = ()
     estimates: Mapping[int, Estimate] | None = None  # class → how good it is; None says nothing new
+    spots: tuple[Spot, ...] | None = None  # where to paint next, the best first; None says nothing new
 
 
 @dataclass(frozen=True)
