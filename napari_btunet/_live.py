@@ -18,6 +18,41 @@ PROMPT = 0.05  # seconds that a stroke may wait for an idle process to be asked
 FEWEST = 4  # strokes of every class, from which on the engine gives a score
 
 
+class Trail:
+    """Suggested places, the best first, and those the user was taken to."""
+
+    def __init__(self) -> None:
+        self._best: list[tuple[Image, btunet.Spot]] = []
+        self._seen: list[tuple[Image, btunet.Spot]] = []
+        self._at = -1
+
+    def renew(self, best: list[tuple[Image, btunet.Spot]]) -> None:
+        """Take in new suggestions; those that were visited are not made again."""
+        self._best = best
+
+    def step(self, forward: bool) -> tuple[Image, btunet.Spot] | None:
+        """Return the next place, or the one before; None if there is none."""
+        if not forward:
+            self._at = max(self._at - 1, 0)
+        elif self._at + 1 < len(self._seen):
+            self._at += 1
+        else:
+            new = (found for found in self._best if all(not _same(found, old) for old in self._seen))
+            found = next(new, None)
+            if found is None:
+                return None
+            self._seen.append(found)
+            self._at = len(self._seen) - 1
+        return self._seen[self._at] if self._seen else None
+
+
+def _same(one: tuple[Image, btunet.Spot], other: tuple[Image, btunet.Spot]) -> bool:
+    """Return whether two places overlap by more than half."""
+    a, b = one[1], other[1]
+    near = abs(a.y - b.y) + abs(a.x - b.x) < a.side / 2
+    return one[0] is other[0] and a.plane == b.plane and near
+
+
 class Live:
     """Answers strokes in a background process, which waits for the next one.
 
@@ -39,6 +74,7 @@ class Live:
     ) -> None:
         self.mode = MODES[0]
         self.estimates: Mapping[int, btunet.Estimate] | None = None  # None: nothing was judged yet
+        self.trail = Trail()
         self._spare, self._show, self._react = spare, show, react
         self._job: Job | None = None
         self._about: tuple[Any, ...] = ()
@@ -98,6 +134,9 @@ class Live:
                     self._show(images[part.image][0], part)
                 if progress.estimates is not None:
                     self.estimates = progress.estimates
+                    self._react()
+                if progress.spots is not None:
+                    self.trail.renew([(images[spot.image][0], spot) for spot in progress.spots])
                     self._react()
 
         job.progressed.connect(on_progressed)

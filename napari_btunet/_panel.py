@@ -101,13 +101,15 @@ class Panel(QWidget):
         self.add_class_button = _named(QPushButton("Add a class"), "add_class_button", "one more kind of object")
         self.live_combo = _named(QComboBox(), "live_combo", "what single pixels look like, shown at once")
         self.live_combo.addItems(["Answer every stroke", "Answer once, now", "Answer nothing"])
+        self.spot_button = _named(QPushButton("Where next?"), "spot_button", "go where strokes would tell the most (N)")
         self.score_label = _sentence("score_label")
         row = QHBoxLayout()
-        row.addWidget(self.add_class_button)
-        row.addWidget(self.live_combo)
+        for widget in (self.add_class_button, self.spot_button):
+            row.addWidget(widget)
         rows.addWidget(self.class_list)
         rows.addLayout(row)
-        rows.addWidget(self.score_label)
+        for widget in (self.live_combo, self.score_label):
+            rows.addWidget(widget)
 
     def _build_finetune(self, rows: QVBoxLayout) -> None:
         rows.addWidget(_heading("3  Learn from the strokes"))
@@ -164,6 +166,7 @@ class Panel(QWidget):
         self.class_list.chosen.connect(self.session.choose_class)
         self.class_list.renamed.connect(self.session.rename_class)
         self.add_class_button.clicked.connect(self.session.add_class)
+        self.spot_button.clicked.connect(self.session.go_to_next_spot)
         self.live_combo.activated.connect(self._on_live)
         self.history_list.itemClicked.connect(self._on_round_chosen)
         self.network_choice.weights_wanted.connect(self._on_weights_wanted)
@@ -203,6 +206,7 @@ class Panel(QWidget):
         self._show_history()
         doing = session.doing
         stopping = session.job is not None and session.job.is_stopping
+        self.spot_button.setEnabled(subject is not None)
         self.pretrain_button.setEnabled(not doing and subject is not None)
         self.finetune_button.setEnabled(doing in ("", "pretrain", "predict") and subject is not None)
         self.predict_button.setEnabled(not doing and session.model is not None and subject is not None)

@@ -20,6 +20,7 @@ from . import _layers
 from ._job import Job
 from ._live import Live
 from ._models import Models
+from ._spots import show_spot
 from ._writer import export_masks
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class Session(Models):
         self.job: Job | None = None
         self.exported: list[Path] = []
         self.spare = btunet.Spare()
-        self.live = Live(self.spare, self._show_answer, self.changed.emit)
+        self.live = Live(self.spare, self._show_answer, self._on_judged)
+        self._wants_spot = False
         self._is_closed = False
         self._scout: Job | None = None
         self._then: Callable[[], None] | None = None
@@ -58,7 +60,43 @@ class Session(Models):
 
     def keys(self) -> dict[str, Callable[[], None]]:
         """Return what keys do while a strokes layer is active."""
-        return {**super().keys(), "T": self._train_or_stop}
+        return {
+            **super().keys(),
+            "T": self._train_or_stop,
+            "N": self.go_to_next_spot,
+            "Shift-N": lambda: self._go_to(self.live.trail.step(forward=False)),
+        }
+
+    def go_to_next_spot(self) -> None:
+        """Go where strokes would tell the most; find out where, if nothing is known yet."""
+        found = self.live.trail.step(forward=True)
+        self._wants_spot = found is None
+        if found is not None:
+            self._go_to(found)
+        elif self.doing in ("finetune", "predict", "export"):
+            self.said.emit("Looking for places to paint when this work is done.", False)
+        else:
+            self.said.emit("Looking for places to paint …", False)
+            self.answer(unpainted=True)
+
+    def _go_to(self, found: tuple[Image, btunet.Spot] | None) -> None:
+        """Show a place and say why."""
+        if found is None or found[0] not in self.images:
+            self.said.emit("There is no such place; press N for the next one.", False)
+            return
+        image, spot = found
+        if image is not self.image or image not in self.subjects:
+            self.choose(image)
+        if image in self.subjects:
+            show_spot(self.viewer, self.subjects[image].strokes, spot)
+            self.said.emit(f"Paint here: {spot.reason}.", False)
+
+    def _on_judged(self) -> None:
+        """Go to a place that was waited for; show a new score."""
+        if self._wants_spot and (found := self.live.trail.step(forward=True)):
+            self._wants_spot = False
+            self._go_to(found)
+        self.changed.emit()
 
     def _train_or_stop(self) -> None:
         if self.doing == "finetune":
@@ -140,13 +178,16 @@ class Session(Models):
         looked_at = {image: stack for image, stack in others.items() if stack.channels == stacks[0].channels}
         return [*images, *looked_at], [*stacks, *looked_at.values()], [*strokes, *({} for _ in looked_at)]
 
-    def answer(self) -> None:
-        """Show what the strokes say, as soon as there are two classes, unless something else predicts."""
+    def answer(self, unpainted: bool = False) -> None:
+        """Show what the strokes say, as soon as there are two classes, unless something else predicts.
+
+        ``unpainted``: also where nothing was painted yet, to learn where to begin.
+        """
         subject = self.subject
         if self._is_closed or self.doing in ("finetune", "predict", "export") or subject is None:
             return
         painted = [image for image, other in self.subjects.items() if other.ledger.is_painted]
-        if not painted:
+        if not painted and not unpainted:
             return
         first = subject.stack
         stacks = {image: _layers.stack_of(image) for image in dict.fromkeys([*self._chosen(), *painted])}
