@@ -33,6 +33,7 @@ from .task import Progress, Reply, Task
 logger = logging.getLogger(__name__)
 HEARTBEAT = 0.5  # seconds
 EARLY = "--early"  # tells a child to import what takes long before it has a job
+PROMPT = ("answer",)  # what somebody waits for goes on at normal priority
 SLOW = ("finetuning", "pretraining", "prediction", "answering", "transfer")  # modules that take long to import
 
 
@@ -224,7 +225,6 @@ def main() -> None:
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # prints must not end up between messages
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    device.lower_priority()
     device.mind_the_machine()
     if EARLY in sys.argv:
         _import_early()
@@ -233,6 +233,8 @@ def main() -> None:
         return
     try:
         verb, args, kwargs = receive(source, folder)
+        if verb not in PROMPT:
+            device.lower_priority()
         replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         threading.Thread(target=_listen, args=(source, folder, replies), daemon=True).start()
         result = _work(_prepare(verb, threads)(*args, **kwargs), replies, lambda p: send(sink, folder, ("progress", p)))
