@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from btunet import BtunetError, PretrainSettings, Progress, as_stack, optimise, pretrain, pretraining, run
+from btunet import BtunetError, PretrainSettings, Progress, as_stack, optimise, pretrain, run
 from btunet.model import beginning
 from btunet.networks.blocks import Dropout
 from btunet.patches import Source
 from btunet.pretraining import _Learner
 from btunet.ranks import Ranks, joined
+from btunet.windows import Windows
 
 IMAGES = [np.random.default_rng(0).random((3, 48, 48)), np.random.default_rng(1).random((40, 40))]
 QUICK = PretrainSettings(steps=4, batch=8, patch_size=32)
@@ -30,15 +31,15 @@ Found = dict[str, np.ndarray]
 @contextmanager
 def doubled() -> Iterator[None]:
     """Compute in float64, also what is computed in float32 on purpose, so that rounding hides nothing."""
-    single, drawn = Tensor.float, pretraining.random_patches
+    single, cut = Tensor.float, Windows.__call__
     torch.set_default_dtype(torch.float64)
     Tensor.float = Tensor.double  # type: ignore[method-assign]
-    pretraining.random_patches = lambda *args: drawn(*args).astype(np.float64)
+    Windows.__call__ = lambda *args: cut(*args).double()  # type: ignore[method-assign]
     try:
         yield
     finally:
         torch.set_default_dtype(torch.float32)
-        Tensor.float, pretraining.random_patches = single, drawn  # type: ignore[method-assign]
+        Tensor.float, Windows.__call__ = single, cut  # type: ignore[method-assign]
 
 
 def gradients(ranks: Ranks, network: str) -> Found:

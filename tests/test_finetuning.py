@@ -79,7 +79,8 @@ def test_three_classes_are_learned(rng: np.random.Generator) -> None:
 def test_pixels_without_label_do_not_move_the_weights(scene: tuple[np.ndarray, np.ndarray]) -> None:
     image, strokes = scene
     student = learner(image, strokes)
-    patches, target = student.annotations.patches(student.sources, 4, 32, student.rng)
+    places = student.annotations.places(4, 32, student.rng)
+    patches, target = student.windows(places, 32).numpy(), student.annotations.known(places, 32)
     logits = student.network(torch.from_numpy(patches))
     logits.retain_grad()
     from btunet.losses import masked_loss

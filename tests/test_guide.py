@@ -10,6 +10,7 @@ from btunet.images import as_stack
 from btunet.labels import target_of_strokes
 from btunet.normalise import Normalisation
 from btunet.patches import Annotations, Source
+from btunet.windows import Windows
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def scene(discs: Any) -> tuple[np.ndarray, Annotations]:
 
 def guide_of(images: np.ndarray, annotations: Annotations, seed: int = 0) -> Guide:
     sources = [Source(as_stack(images), Normalisation())]
-    return Guide(sources, annotations, 2, 32, seed, torch.device("cpu"))
+    return Guide(sources, annotations, 2, 32, seed, Windows(sources, torch.device("cpu")))
 
 
 def test_windows_come_with_probabilities_of_every_class(scene: Any, rng: np.random.Generator) -> None:

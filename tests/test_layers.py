@@ -30,6 +30,7 @@ LAYERS = (
         "filters",
         "sweep",
         "patches",
+        "windows",
         "labels",
         "folds",
         "honest",

@@ -6,7 +6,7 @@ import pytest
 from btunet.images import as_stack
 from btunet.labels import IGNORE
 from btunet.normalise import Normalisation
-from btunet.patches import REMEMBERED, Annotations, Source, random_patches, window_of
+from btunet.patches import REMEMBERED, Annotations, Source, random_place, window_of
 
 
 def source(data: np.ndarray, axes: str | None = None) -> Source:
@@ -38,6 +38,12 @@ def test_a_target_beyond_the_border_is_unknown(rng: np.random.Generator) -> None
     padded = np.pad(target, 20, constant_values=IGNORE)
     for y, x in [(0, 0), (-5, 3), (4, 6), (-7, -8)]:
         assert np.array_equal(window_of(target, y, x, 16), padded[20 + y : 36 + y, 20 + x : 36 + x])
+
+
+def random_patches(sources: list[Source], count: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return patches from random places: (count, C, size, size)."""
+    places = [random_place(sources, size, rng) for _ in range(count)]
+    return np.stack([sources[image].patch(plane, y, x, size) for image, plane, y, x in places])
 
 
 def test_random_patches_come_evenly_from_all_planes_of_all_images(rng: np.random.Generator) -> None:
@@ -103,8 +109,9 @@ def test_every_plane_of_a_class_is_drawn_as_often_as_the_others(rng: np.random.G
 def test_patches_hold_the_pixel_they_were_drawn_for_in_their_central_half(rng: np.random.Generator) -> None:
     target = np.full((50, 60), IGNORE, np.uint8)
     target[20, 30] = 1
-    image, known = annotations((0, 0, target)).patches([source(rng.random((50, 60)))], 50, 16, rng)
-    assert image.shape == (50, 1, 16, 16) and known.shape == (50, 16, 16)
+    made = annotations((0, 0, target))
+    known = made.known(made.places(50, 16, rng), 16)
+    assert known.shape == (50, 16, 16)
     places = np.argwhere(known == 1)
     assert len(places) == 50
     assert places[:, 1:].min() == 4 and places[:, 1:].max() == 11
@@ -115,7 +122,9 @@ def test_image_and_target_of_a_patch_are_the_same_place(rng: np.random.Generator
     here = source(data)
     here.limits = np.array([[0.0], [3000.0]])
     target = (data % 7).astype(np.uint8)
-    images, known = annotations((0, 0, target)).patches([here], 40, 16, rng)
+    made = annotations((0, 0, target))
+    places = made.places(40, 16, rng)
+    known, images = made.known(places, 16), np.stack([here.patch(plane, y, x, 16) for _, plane, y, x in places])
     inside = known != IGNORE
     values = ((images[:, 0].astype(float) + 1) * 1500).round()
     assert np.array_equal((values % 7)[inside], known[inside])

@@ -6,7 +6,7 @@ import torch
 
 from btunet import Model, PretrainSettings, Progress, as_stack, finetune, pretrain, run
 from btunet.barlow import Projector
-from btunet.patches import random_patches
+from btunet.patches import random_place
 from btunet.views import twin_views
 
 QUICK = PretrainSettings(steps=2, batch=8, patch_size=32)
@@ -148,8 +148,10 @@ def test_another_network_than_that_of_the_model_it_starts_from_is_refused(image:
 def test_a_patch_and_its_views_have_the_sizes_that_were_asked_for(image: np.ndarray) -> None:
     from btunet.normalise import Normalisation
     from btunet.patches import Source
+    from btunet.windows import Windows
 
     sources = [Source(as_stack(image), Normalisation())]
-    patches = torch.from_numpy(random_patches(sources, 4, 40, np.random.default_rng(0)))
+    rng = np.random.default_rng(0)
+    patches = Windows(sources, torch.device("cpu"))([random_place(sources, 40, rng) for _ in range(4)], 40)
     views = twin_views(patches, 32, (0.7, 1.0), 1.0, torch.Generator().manual_seed(0))
     assert [view.shape for view in views] == [(4, 1, 32, 32)] * 2

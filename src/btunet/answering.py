@@ -29,6 +29,7 @@ from .patches import Annotations, Source, random_place
 from .spots import Candidates, around, judge, suggest
 from .task import PredictedPlane, Progress, Reply, Steer, Strokes, Task
 from .tiles import forward, most_likely, tiling
+from .windows import Windows
 
 STAGE = "answering"
 IDLE = 0.02  # seconds between two looks at whether something was painted
@@ -152,7 +153,8 @@ class _Answerer:
             yield from self._suggest(None)
             return
         if self._guide is None:
-            self._guide = Guide(self._sources, self._annotations, self._classes, WINDOW, self._seed, pick_device())
+            windows = Windows(self._sources, pick_device(), room=0)
+            self._guide = Guide(self._sources, self._annotations, self._classes, WINDOW, self._seed, windows)
         else:
             self._guide.learn()
         if self._network:

@@ -22,6 +22,7 @@ from .networks.pixels import Pixels
 from .optimise import Trainer
 from .patches import Annotations, Source, random_place
 from .recipes import Descent
+from .windows import Windows
 
 SHOWN = 12  # windows that the instant classifier teaches with
 LESSONS = 100  # steps of teaching
@@ -44,8 +45,8 @@ class Guide:
         Side of a window, pixels.
     seed
         Of all random choices.
-    device
-        Where windows are wanted.
+    windows
+        Of the images.
     """
 
     def __init__(
@@ -55,10 +56,10 @@ class Guide:
         classes: int,
         size: int,
         seed: int,
-        device: torch.device,
+        windows: Windows,
     ) -> None:
         self._sources, self._annotations = list(sources), annotations
-        self._classes, self._size, self._seed, self._device = classes, size, seed, device
+        self._classes, self._size, self._seed, self._windows = classes, size, seed, windows
         self.memory = Memory()
         self.pixels = self._untaught().requires_grad_(False)
         self.learn()
@@ -69,20 +70,20 @@ class Guide:
         classifier = learn(self._sources, self._annotations, self._classes, self._seed, self.memory)
         places = self._places(SHOWN, rng)
         expected = [classifier.window(self._sources[i], plane, y, x, self._size) for i, plane, y, x in places]
-        images = self._windows(places)
+        images = self._windows(places, self._size)
         pupil = self._untaught()
-        teach(pupil, images, send(np.stack(expected), self._device), self._seed)
+        teach(pupil, images, send(np.stack(expected), self._windows.device), self._seed)
         self.pixels.load_state_dict(pupil.state_dict())
 
     def _untaught(self) -> Pixels:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
-            return Pixels(self._sources[0].stack.channels, self._classes).to(self._device)
+            return Pixels(self._sources[0].stack.channels, self._classes).to(self._windows.device)
 
     @torch.no_grad()
     def draw(self, count: int, rng: Generator) -> tuple[Tensor, Tensor]:
         """Return windows, half of them around strokes, and what is expected there: (N, C, Y, X) and (N, K, Y, X)."""
-        images = self._windows(self._places(count, rng))
+        images = self._windows(self._places(count, rng), self._size)
         return images, self.pixels(images).softmax(1)
 
     def _places(self, count: int, rng: Generator) -> list[tuple[int, int, int, int]]:
@@ -95,11 +96,6 @@ class Guide:
                 image, plane, y, x = self._annotations.draw(rng)
                 places.append((image, plane, y - int(rng.integers(self._size)), x - int(rng.integers(self._size))))
         return places
-
-    def _windows(self, places: Sequence[tuple[int, int, int, int]]) -> Tensor:
-        """Return windows, (N, C, size, size), on the device."""
-        windows = [self._sources[i].patch(plane, y, x, self._size) for i, plane, y, x in places]
-        return send(np.stack(windows), self._device)
 
 
 def teach(pixels: Pixels, images: Tensor, expected: Tensor, seed: int) -> None:

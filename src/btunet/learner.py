@@ -29,6 +29,7 @@ from .settings import FinetuneSettings, PredictSettings
 from .task import PredictedPlane, Steer, Strokes
 from .tiles import predict_plane
 from .views import geometry, look, photometry
+from .windows import Windows
 
 LARGEST_FIRST_LOOK = 2**21  # pixels; more would hold up the training for long
 
@@ -51,6 +52,7 @@ class Learner:
         self.settings = settings
         self.device = pick_device()
         self.sources = [Source(s, model.normalisation) for s in stacks]
+        self.windows = Windows(self.sources, self.device)
         self.annotations = Annotations()
         self.held_out = HeldOut(targets) if judged else None
         self.judgement: list[dict[str, Any]] = []
@@ -66,7 +68,7 @@ class Learner:
         is_new = len(model.classes) != len(names)
         if strokes and self.recipe.guide:
             seed, size = settings.seed, settings.patch_size
-            self.guide = Guide(self.sources, self.annotations, len(names), size, seed, self.device)
+            self.guide = Guide(self.sources, self.annotations, len(names), size, seed, self.windows)
             if is_new:
                 network.begin_with(self.guide.pixels)
             elif network.pixels is not None:  # a model that learned masks has none
@@ -136,8 +138,8 @@ class Learner:
         """Return patches (N, C, Y, X), what is annotated there (N, Y, X), and what to expect in the last M of them."""
         size, guided = self.settings.patch_size, self.batch.size // 2 if self.guide else 0
         count = self.batch.size - guided
-        drawn = self.annotations.patches(self.sources, count, size, self.rng, self.recipe.balanced)
-        images, target = (send(values, self.device) for values in drawn)
+        places = self.annotations.places(count, size, self.rng, self.recipe.balanced)
+        images, target = self.windows(places, size), send(self.annotations.known(places, size), self.device)
         if self.guide is None or not guided:
             return images, target, torch.empty(0, 1, 1, 1)
         more, expected = self.guide.draw(guided, self.rng)  # (M, C, Y, X), (M, K, Y, X)

@@ -56,17 +56,6 @@ def window_of(target: np.ndarray, y: int, x: int, size: int) -> np.ndarray:
     return np.pad(target[rows, columns], ((above, below), (left, right)), constant_values=IGNORE)
 
 
-def random_patches(
-    sources: Sequence[Source], count: int, size: int, rng: Generator, share: slice = slice(None)
-) -> np.ndarray:
-    """Return patches from planes chosen evenly over all stacks: (count, C, size, size) float32.
-
-    All are drawn, but only those of the ``share`` are read and returned.
-    """
-    places = [random_place(sources, size, rng) for _ in range(count)]
-    return np.stack([sources[i].patch(plane, y, x, size) for i, plane, y, x in places[share]])
-
-
 def random_place(sources: Sequence[Source], size: int, rng: Generator) -> tuple[int, int, int, int]:
     """Return the place of a patch in a plane chosen evenly over all stacks: (image, plane, y, x) of its first pixel."""
     ends = np.cumsum([s.stack.planes for s in sources])
@@ -125,20 +114,15 @@ class Annotations:
         y, x = np.unravel_index(pixel, self.targets[key].shape)
         return *key, int(y), int(x)
 
-    def patches(
-        self, sources: Sequence[Source], count: int, size: int, rng: Generator, balanced: bool = True
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return patches around annotated pixels, which lie anywhere in their central half, and what is known there.
-
-        Returns
-        -------
-        images, targets
-            (count, C, size, size) float32 and (count, size, size) uint8 with 255 = unknown.
-        """
-        images, targets = [], []
+    def places(self, count: int, size: int, rng: Generator, balanced: bool = True) -> list[tuple[int, int, int, int]]:
+        """Return windows around annotated pixels, which lie anywhere in their central half: (image, plane, y, x)."""
+        found = []
         for _ in range(count):
             image, plane, y, x = self.draw(rng, balanced)
             y0, x0 = (int(c - size // 4 - rng.integers(max(1, size // 2))) for c in (y, x))
-            images.append(sources[image].patch(plane, y0, x0, size))
-            targets.append(window_of(self.targets[image, plane], y0, x0, size))
-        return np.stack(images), np.stack(targets)
+            found.append((image, plane, y0, x0))
+        return found
+
+    def known(self, places: Sequence[tuple[int, int, int, int]], size: int) -> np.ndarray:
+        """Return what is known in windows: (N, size, size) uint8, 255 = unknown."""
+        return np.stack([window_of(self.targets[image, plane], y, x, size) for image, plane, y, x in places])

@@ -16,17 +16,18 @@ from torch import Tensor, nn
 
 from .barlow import Projector, barlow_twins, effective_rank
 from .checkpoint import Checkpoint, broken
-from .device import channels_last, pick_device, precision, send, settle
+from .device import channels_last, pick_device, precision, settle
 from .images import Stack, as_stack, check_contrast
 from .memory import Batch, kept
 from .model import Model, beginning
 from .optimise import Clock, Trainer, explained, numbers, seeded
-from .patches import Source, random_patches
+from .patches import Source, random_place
 from .ranks import ALONE, Ranks, joined
 from .recipes import PRETRAINING
 from .settings import PretrainSettings
 from .task import Progress, Task
 from .views import twin_views
+from .windows import Windows
 
 CHECKPOINT_EVERY = 60.0  # seconds from one to the next
 
@@ -149,6 +150,7 @@ class _Learner:
         self.generator = torch.Generator().manual_seed(settings.seed)
         network = model.build(classes=len(model.classes) or 2, seed=settings.seed)
         self.encoder = settle(network.encoder).train()
+        self.windows = Windows(sources, self.device)
         self.batch = Batch(settings.batch, 4, ranks)
         if sizes:
             self.batch.size, self.dimensions = sizes
@@ -179,8 +181,8 @@ class _Learner:
         recipe, size, batch, ranks = self.recipe, self.settings.patch_size, self.batch.size, self.ranks
         with seeded(self.generator, ranks):
             region = round(size * recipe.region)
-            drawn = random_patches(self.sources, batch, region, self.rng, ranks.share(batch))
-            patches = send(drawn, self.device)
+            places = [random_place(self.sources, region, self.rng) for _ in range(batch)]
+            patches = self.windows(places[ranks.share(batch)], region)
             views = twin_views(patches, size, recipe.crop, recipe.light, self.generator, ranks)
             with precision(self.device):
                 features = self.encoder(channels_last(torch.cat(views)))  # one pass: batch statistics over both views
