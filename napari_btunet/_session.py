@@ -45,6 +45,8 @@ class Session(Models):
         self.spare = btunet.Spare()
         self.live = Live(self.spare, self._show_answer, self._on_judged)
         self._wants_spot = False
+        self._is_unanswered = False  # strokes came while something else predicted
+        self._is_behind = False  # strokes came that the model was not trained with
         self._is_closed = False
         self._scout: Job | None = None
         self._then: Callable[[], None] | None = None
@@ -156,6 +158,7 @@ class Session(Models):
         )
         self.live.rest()
         self.subjects[images[0]].expect(self.viewer, len(self.classes))
+        self._is_behind = False
         self._painted = sum(int((plane > 0).sum()) for planes in strokes for plane in planes.values())
         self._begin("finetune", images, task)
 
@@ -351,6 +354,9 @@ class Session(Models):
         self.changed.emit()
         if then is not None and how != "failed":
             then()
+        elif self._is_unanswered and self.live.mode == "live":
+            self._is_unanswered = False
+            self.answer()
 
     def _take(self, kind: str, result: Any) -> None:
         """Keep the result of a job, and say so."""
@@ -367,7 +373,8 @@ class Session(Models):
         elif kind == "export":
             self.exported = result
             files = str(result[0]) if len(result) == 1 else f"{len(result)} files in {result[0].parent}"
-            self.said.emit(f"Exported and checked: {files}.", False)
+            behind = " (strokes painted since the last fine-tuning are not in it)" if self._is_behind else ""
+            self.said.emit(f"Exported and checked: {files}{behind}.", False)
 
     def _finish_prediction(self) -> None:
         subject = self.subjects.get(self._at_work[0])
@@ -375,7 +382,10 @@ class Session(Models):
             return
         subject.redraw()
         if subject.is_predicted:
-            self.said.emit("Predicted. Correct with more strokes and fine-tune again, or export.", False)
+            more = (
+                "Fine-tune again to use the strokes painted since" if self._is_behind else "Correct with more strokes"
+            )
+            self.said.emit(f"Predicted. {more}, or export.", False)
         else:
             done = f"{len(subject.predicted)} of {subject.stack.planes}"
             self.said.emit(f"Stopped: {done} planes show the present model.", False)
@@ -395,11 +405,13 @@ class Session(Models):
             self.job.steer(btunet.Steer(look_at=look_at))
 
     def _on_painted(self, _: Any = None) -> None:
+        self._is_behind |= self.doing != "finetune" and self.model is not None
         if self.doing == "finetune" or self.live.mode == "live":
             self._settled.start()
 
     def _send_strokes(self) -> None:
         if self.job is None or self.doing != "finetune":
+            self._is_unanswered = self.doing in ("predict", "export")
             if self.live.mode == "live":
                 self.answer()
             return

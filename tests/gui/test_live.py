@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,23 @@ def test_after_fine_tuning_new_strokes_are_answered_by_the_model(window: OpenWin
     np.testing.assert_array_equal(w.prediction.data[2], before[2])
     assert not w.session.subject.is_predicted
     assert w.panel.score_label.text() == ""  # that would be of the pixels alone
+
+
+def test_strokes_painted_while_it_predicts_are_answered_afterwards_and_the_export_says_what_it_lacks(
+    window: OpenWindow, tmp_path: Path
+) -> None:
+    image = discs(planes=12, side=128)
+    w = alive(window(image))
+    paint_like_a_person(w, image, 0, 6)
+    w.click("finetune_button")
+    w.wait(lambda: w.session.doing == "predict", 120)
+    for y in range(10, 120, 2):
+        w.strokes.paint((0, y, 64), 2)
+    w.wait(lambda: w.session.live.is_working and not w.session.is_busy)
+    w.wait(lambda: not w.session.subject.is_predicted)
+    w.session.export(tmp_path / "masks.tif")
+    w.wait(lambda: w.session.exported)
+    w.wait(lambda: "strokes painted since" in w.panel.status_label.text())
 
 
 def test_nothing_is_left_when_the_window_closes(window: OpenWindow) -> None:
