@@ -63,7 +63,9 @@ class Live:
     show
         Called with an image and a part of a plane as it is understood now.
     react
-        Called when there is a new score.
+        Called when there is a new score, or a new place to paint.
+    complain
+        Called with a sentence if there can be no answer.
     """
 
     def __init__(
@@ -71,11 +73,12 @@ class Live:
         spare: btunet.Spare,
         show: Callable[[Image, btunet.PredictedPlane], None],
         react: Callable[[], None],
+        complain: Callable[[str], None],
     ) -> None:
         self.mode = MODES[0]
         self.estimates: Mapping[int, btunet.Estimate] | None = None  # None: nothing was judged yet
         self.trail = Trail()
-        self._spare, self._show, self._react = spare, show, react
+        self._spare, self._show, self._react, self._complain = spare, show, react, complain
         self._job: Job | None = None
         self._about: tuple[Any, ...] = ()
 
@@ -140,7 +143,7 @@ class Live:
                     self._react()
 
         job.progressed.connect(on_progressed)
-        job.ended.connect(lambda *_: self._on_ended(job))
+        job.ended.connect(lambda how, result: self._on_ended(job, how, result))
         job.start()
 
     def look(self, image: Image, plane: int) -> None:
@@ -154,9 +157,11 @@ class Live:
             job, self._job = self._job, None
             job.abandon()
 
-    def _on_ended(self, job: Job) -> None:
+    def _on_ended(self, job: Job, how: str, result: Any) -> None:
         if job is self._job:
             self._job = None
+            if how == "failed":
+                self._complain(f"Strokes are not answered: {result}")
 
     def sentence(self, classes: Sequence[str]) -> str:
         """Say how good the answer is, given the names of the classes, background first."""

@@ -43,7 +43,7 @@ class Session(Models):
         self.job: Job | None = None
         self.exported: list[Path] = []
         self.spare = btunet.Spare()
-        self.live = Live(self.spare, self._show_answer, self._on_judged)
+        self.live = Live(self.spare, self._show_answer, self._on_judged, lambda why: self.said.emit(why, False))
         self._wants_spot = False
         self._is_unanswered = False  # strokes came while something else predicted
         self._is_behind = False  # strokes came that the model was not trained with

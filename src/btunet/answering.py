@@ -203,10 +203,7 @@ class _Answerer:
         """Yield where to paint next, after a turn of nothing for every window that is looked at."""
         candidates, places = self._candidates, self._candidates.places
         shapes = {key: target.shape for key, target in self._annotations.targets.items()}
-        strokes = self._folds.strokes
-        chosen = (
-            [strokes[i] for i in np.unique(np.linspace(0, len(strokes) - 1, STROKES).astype(int))] if strokes else []
-        )
+        chosen = self._folds.strokes[:: max(1, len(self._folds.strokes) // STROKES)]
         painted = [around(stroke, shapes[stroke.image, stroke.plane][1]) for stroke in chosen]
         for _ in candidates.look([*places, *painted]):
             yield NOTHING

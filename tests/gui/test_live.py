@@ -147,6 +147,18 @@ def test_strokes_painted_while_it_predicts_are_answered_afterwards_and_the_expor
     w.wait(lambda: "strokes painted since" in w.panel.status_label.text())
 
 
+def test_an_image_that_cannot_be_answered_is_said_once_and_blocks_nothing(window: OpenWindow) -> None:
+    image = discs(side=96).astype(np.float32)
+    image[0, 5, 5] = np.nan
+    w = alive(window(image))
+    w.annotate()
+    w.wait(lambda: w.panel.status_label.text().startswith("Strokes are not answered: "))
+    assert "NaN" in w.panel.status_label.text()
+    assert not w.session.is_busy
+    assert not w.session.live.is_working
+    assert w.errors == []
+
+
 def test_nothing_is_left_when_the_window_closes(window: OpenWindow) -> None:
     image = discs(side=128)
     w = alive(window(image))
