@@ -35,9 +35,9 @@ def show_spot(viewer: Viewer, strokes: Any, spot: btunet.Spot) -> None:
     offset = viewer.dims.ndim - strokes.ndim
     for axis in range(len(leading)):
         viewer.dims.set_point(offset + axis, middle[axis])
-    camera = viewer.camera
+    camera = viewer.scene.camera
     side = spot.side * abs(strokes.scale[-1])
-    canvas = min(viewer.window._qt_viewer.canvas.size)
+    canvas = min(viewer.canvas.size)
     camera.center = (*camera.center[:-2], *middle[-2:])
     camera.zoom = max(camera.zoom, SHARE * canvas / side)
     _mark(viewer, strokes, leading, spot)

@@ -24,7 +24,7 @@ def boxes(w: Window) -> list[Any]:
 
 def in_sight(w: Window) -> tuple[int, float, float]:
     """Return plane and place in the middle of the canvas, in pixels of the strokes."""
-    y, x = w.viewer.camera.center[-2:]
+    y, x = w.viewer.scene.camera.center[-2:]
     plane = int(w.viewer.dims.current_step[0])
     _, row, column = w.strokes.world_to_data((0, y, x))
     return plane, row, column
