@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Image
 
-SETTLE = 200  # milliseconds after the last dab before strokes are sent on
+SETTLE = 100  # milliseconds after the last dab before strokes are sent on
 NO_IMAGE = "Open an image first, or try one from File > Open Sample."
 NO_MODEL = "There is no model yet: fine-tune one, or open one."
 
