@@ -28,7 +28,8 @@ from btunet.labels import target_of_strokes
 from btunet.metrics import count
 from btunet.normalise import Normalisation
 from btunet.patches import Annotations, Source, random_place
-from btunet.spots import SIDE, Place
+from btunet.spots import SIDE
+from btunet.windows import Place
 from strokes.hand import Hand
 from strokes.sets import ImageSet, load, names_in
 

@@ -17,6 +17,7 @@ from .instant import responses_of
 from .patches import Source, random_place
 from .sweep import Function
 from .task import Spot
+from .windows import Place
 
 CANDIDATES = 200
 SIDE = 96  # pixels of a window
@@ -29,9 +30,6 @@ NEW, UNSURE, UNLIKE, DISAGREE = (
     "unlike anything painted",
     "neighbouring planes disagree",
 )
-
-Place = tuple[int, int, int, int]
-"""(image, plane, y, x) of a window's first pixel."""
 
 
 class Candidates:
