@@ -202,7 +202,9 @@ class Panel(QWidget):
         self.device_label.setText(session.device)
         subject = session.subject
         self.class_list.set_value(session.classes, int(subject.strokes.selected_label) if subject else 0)
-        self.score_label.setText("" if session.model else session.live.sentence(session.classes))
+        score = "" if session.model else session.live.sentence(session.classes)
+        self.score_label.setText(score)
+        self.score_label.setVisible(bool(score))
         self._show_history()
         doing = session.doing
         stopping = session.job is not None and session.job.is_stopping
