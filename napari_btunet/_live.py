@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import btunet
+from btunet.honest import ENOUGH
 
 from ._job import Job
 from ._subject import Ledger
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 MODES = ("live", "once", "off")
 PROMPT = 0.05  # seconds that a stroke may wait for an idle process to be asked
-FEWEST = 4  # strokes of every class, from which on the engine gives a score
 
 
 class Trail:
@@ -172,4 +172,4 @@ class Live:
                 if k < len(classes)
             ]
             return "; ".join(found)
-        return f"Paint {FEWEST} strokes of every class for a first score." if self.estimates is not None else ""
+        return f"Paint {ENOUGH} strokes of every class for a first score." if self.estimates is not None else ""

@@ -32,7 +32,7 @@ def test_the_difference_is_that_of_common_strokes_classes_counting_the_same() ->
 def test_a_model_is_worse_only_beyond_doubt() -> None:
     better, same = judged([0.9, 0.95, 0.9, 1.0]), judged([0.9, 0.8, 0.95, 1.0])
     bad = judged([0.3, 0.4, 0.2, 0.5])
-    certain, doubtful, gain = compare(model(bad), model(better)), compare(model(same), model(better)), None
+    certain, doubtful = compare(model(bad), model(better)), compare(model(same), model(better))
     assert certain and doubtful
     assert certain.is_worse
     assert not doubtful.is_worse
