@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from typing import Any
 
@@ -10,6 +12,8 @@ from qtpy.QtCore import QEvent, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+
+os.environ.setdefault("BTUNET_PROJECTS", tempfile.mkdtemp(prefix="btunet-"))  # what is painted here is nobody's work
 
 BETWEEN = 12  # ms between two events, those of a mouse that reports 80 times a second
 MOVES = 40  # of a stroke

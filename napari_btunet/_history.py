@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import btunet
+
+EPOCH = "1970-01-01T00:00:00+00:00"
 
 
 @dataclass(frozen=True)
@@ -14,8 +17,15 @@ class Round:
 
     model: btunet.Model
     painted: int  # pixels
-    note: str = ""
-    when: str = field(default_factory=lambda: time.strftime("%H:%M"))
+    note: str
+    when: str
+
+    @classmethod
+    def of(cls, model: btunet.Model) -> Round:
+        """Return a round from what its model says of itself."""
+        record = model.history[-1] if model.history else {}
+        when = datetime.fromisoformat(str(record.get("date", EPOCH))).astimezone()
+        return cls(model, int(record.get("painted", 0)), str(record.get("note", "")), when.strftime("%H:%M"))
 
     def describe(self) -> str:
         """Say in one line what it is and how good."""
@@ -27,18 +37,26 @@ class Round:
 
 
 class History:
-    """Models in the order they came, none ever lost while the window is open."""
+    """Models in the order they came.
 
-    def __init__(self) -> None:
-        self.rounds: list[Round] = []
-        self.at = -1  # the present one
+    Parameters
+    ----------
+    rounds
+        Those of before.
+    at
+        Place of the present one.
+    """
+
+    def __init__(self, rounds: Sequence[Round] = (), at: int = -1) -> None:
+        self.rounds = list(rounds)
+        self.at = at
 
     @property
     def present(self) -> btunet.Model | None:
         """The model that predicts."""
         return self.rounds[self.at].model if self.rounds else None
 
-    def add(self, model: btunet.Model, painted: int, note: str = "") -> btunet.Comparison | None:
+    def add(self, model: btunet.Model) -> btunet.Comparison | None:
         """Keep a model; it becomes the present one unless it is worse, beyond doubt, than the one there is.
 
         Returns
@@ -47,7 +65,7 @@ class History:
             Of the new model with the present one, where they can be compared.
         """
         found = btunet.compare(model, self.present) if self.present else None
-        self.rounds.append(Round(model, painted, note))
+        self.rounds.append(Round.of(model))
         if found is None or not found.is_worse:
             self.at = len(self.rounds) - 1
         return found

@@ -9,7 +9,7 @@ import btunet
 from btunet.honest import ENOUGH
 
 from ._job import Job
-from ._subject import Ledger
+from ._ledger import Ledger
 
 if TYPE_CHECKING:
     from napari.layers import Image

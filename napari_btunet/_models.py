@@ -23,6 +23,15 @@ class Models(Workspace):
         self.history = History()
         super().__init__(viewer)
 
+    def begin_with(
+        self, classes: tuple[str, ...], encoder: btunet.Model | None, models: list[btunet.Model], at: int
+    ) -> None:
+        """Go on with the classes and models of a project; a longer list of classes stays."""
+        self.encoder = encoder
+        self.history = History([Round.of(model) for model in models], at)
+        if len(classes) >= len(self.classes):
+            self.classes = list(classes)
+
     @property
     def model(self) -> btunet.Model | None:
         """The model that predicts."""
@@ -63,7 +72,7 @@ class Models(Workspace):
     def use(self, number: int, model: btunet.Model | None = None, note: str = "") -> None:
         """Make a model of the history the present one, or a new one; what others predicted is out of date."""
         if model is not None:
-            self.history.rounds.append(Round(model, 0, note))
+            self.history.rounds.append(Round.of(model.with_note(note=note)))
         self.history.use(number)
         for subject in self.subjects.values():
             subject.predicted.clear()
@@ -81,9 +90,9 @@ class Models(Workspace):
         self.use(number)
         self.said.emit(f"Model {number + 1}: {self.history.rounds[number].describe()}.", False)
 
-    def take(self, model: btunet.Model, painted: int) -> None:
-        """Keep a fine-tuned model, which began with so many painted pixels; a worse one is not used."""
-        found = self.history.add(model, painted)
+    def take(self, model: btunet.Model) -> None:
+        """Keep a fine-tuned model; a worse one is not used."""
+        found = self.history.add(model)
         for subject in self.subjects.values():
             subject.predicted.clear()
         compared = f" ({found.describe()} than the one before)" if found else ""

@@ -18,6 +18,7 @@ import btunet
 
 from . import _layers
 from ._job import Job
+from ._keeper import Keeper
 from ._live import Live
 from ._models import Models
 from ._spots import show_spot
@@ -26,6 +27,8 @@ from ._writer import export_masks
 if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Image
+
+    from ._subject import Subject
 
 SETTLE = 100  # milliseconds after the last dab before strokes are sent on
 NO_IMAGE = "Open an image first, or try one from File > Open Sample."
@@ -50,12 +53,15 @@ class Session(Models):
         self._is_closed = False
         self._scout: Job | None = None
         self._then: Callable[[], None] | None = None
-        self._painted = 0  # pixels of strokes that the running training began with
+        self._began_with: dict[str, Any] = {}  # what the running training will have seen
         self._at_work: list[Image] = []  # the images of the running job, in its order
         self._settled = QTimer()
         self._settled.setSingleShot(True)
         self._settled.setInterval(SETTLE)
         self._settled.timeout.connect(self._send_strokes)
+        self.keeper = Keeper(self)
+        self.said.connect(self.keeper.note)
+        self.changed.connect(self.keeper.soon)
         super().__init__(viewer)
         viewer.dims.events.current_step.connect(self._on_plane)
         self._ask_for_device()
@@ -159,7 +165,8 @@ class Session(Models):
         self.live.rest()
         self.subjects[images[0]].expect(self.viewer, len(self.classes))
         self._is_behind = False
-        self._painted = sum(int((plane > 0).sum()) for planes in strokes for plane in planes.values())
+        painted = sum(int((plane > 0).sum()) for planes in strokes for plane in planes.values())
+        self._began_with = {"painted": painted, "strokes": self.keeper.seen()}
         self._begin("finetune", images, task)
 
     def _to_learn_from(self) -> tuple[list[Image], list[btunet.Stack], list[btunet.Strokes]]:
@@ -268,6 +275,7 @@ class Session(Models):
                 job.abandon()
         self.live.rest()
         self.spare.drop()
+        self.keeper.close()
 
     def _after_stopping(self, then: Callable[[], None]) -> None:
         """End the running job, keeping what a training learned, and go on with something else."""
@@ -367,7 +375,7 @@ class Session(Models):
             self.encoder = result
             self.said.emit(f"Pre-trained: {result.describe()}. Fine-tuning will start from it.", False)
         elif kind == "finetune":
-            self.take(result, self._painted)
+            self.take(result.with_note(**self._began_with))
         elif kind == "predict":
             self._finish_prediction()
         elif kind == "export":
@@ -404,7 +412,21 @@ class Session(Models):
             look_at = (self._at_work.index(self.image), self.subject.plane(self.viewer))
             self.job.steer(btunet.Steer(look_at=look_at))
 
+    def _on_subject(self, subject: Subject) -> None:
+        if self.keeper.restore(subject):
+            QTimer.singleShot(0, self._show_restored)
+
+    def _show_restored(self) -> None:
+        """Show what the model that came back predicts, or what the strokes say."""
+        if self._is_closed or self.doing:
+            return
+        if self.model is not None:
+            self.predict()
+        elif self.live.mode == "live":
+            self.answer()
+
     def _on_painted(self, _: Any = None) -> None:
+        self.keeper.soon()
         self._is_behind |= self.doing != "finetune" and self.model is not None
         if self.doing == "finetune" or self.live.mode == "live":
             self._settled.start()
@@ -428,6 +450,10 @@ class Session(Models):
             else:
                 self.job.abandon()
             self.said.emit(f"{event.value.name} was removed, so the work on it ends.", False)
+        self.keeper.save()  # before its strokes are gone
+        for image, subject in self.subjects.items():
+            if event.value in (image, subject.strokes):
+                self.keeper.forget(image)
         super()._on_removed(event)
 
 

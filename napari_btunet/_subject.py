@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 import btunet
 
 from . import _layers
+from ._ledger import Ledger
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -42,7 +43,8 @@ class Subject:
         adopted = self._adopt(viewer, classes)
         new = adopted or _layers.add_labels(viewer, image, f"strokes{self._suffix}", "strokes", classes)
         self.strokes: Labels = new
-        self.ledger = Ledger(self.strokes, scan=adopted is not None)
+        self.ledger = Ledger(self.strokes, scan=adopted is not None)  # what was sent to be learned from
+        self.kept = Ledger(self.strokes, scan=adopted is not None)  # what was written to the disk
 
     def _adopt(self, viewer: Viewer, classes: int) -> Labels | None:
         """Return strokes that are already there, for instance opened from a file: right name, right shape."""
@@ -99,59 +101,19 @@ class Subject:
             if layer is not None:
                 _layers.colour(layer, classes)
 
+    def restore(self, planes: Mapping[int, np.ndarray]) -> bool:
+        """Put strokes, plane → (Y, X), on the layer unless it holds some already; return whether it did."""
+        is_new = not self.ledger.is_painted
+        self.kept.begin_with(dict(planes))
+        if is_new:
+            strokes = self.strokes.data.reshape(-1, *self.strokes.data.shape[-2:])
+            for plane, values in planes.items():
+                np.copyto(strokes[plane], values, casting="unsafe")
+            self.ledger.begin_with(dict(planes))
+            self.strokes.refresh()
+        return is_new
+
     def on_painted(self, react: Callable[[Any], None]) -> None:
         """Call ``react`` after strokes, undo and redo."""
         self.strokes.events.paint.connect(react)
         self.strokes.events.set_data.connect(react)
-
-
-class Ledger:
-    """Knows which planes of a strokes layer were painted, without ever scanning the others.
-
-    napari tells of a stroke, but not of undo, so planes that were ever painted are compared with their last copy.
-    """
-
-    def __init__(self, layer: Labels, *, scan: bool) -> None:
-        self.layer = layer
-        self._taken: dict[int, np.ndarray] = {}
-        self._touched: set[int] = set()
-        if scan:  # it was painted before
-            self._touched.update(np.flatnonzero(self._planes().any((1, 2))).tolist())
-        layer.events.paint.connect(self._on_paint)
-        layer.events.data.connect(self._on_replaced)
-
-    @property
-    def is_painted(self) -> bool:
-        """Whether anything was ever painted here."""
-        return bool(self._touched or self._taken)
-
-    def _planes(self) -> np.ndarray:
-        return np.asarray(self.layer.data.reshape(-1, *self.layer.data.shape[-2:]))  # (planes, Y, X)
-
-    def _on_paint(self, event: Any) -> None:
-        leading = self.layer.data.shape[:-2]
-        for atom in event.value:
-            boxes = atom.slice_key if hasattr(atom, "slice_key") else [np.unique(i) for i in atom[0]]
-            pairs = zip(boxes, leading, strict=False)
-            axes = [np.arange(n)[b] if isinstance(b, slice) else np.atleast_1d(b) for b, n in pairs]
-            grid = np.meshgrid(*axes, indexing="ij") if axes else []
-            self._touched.update(np.ravel_multi_index(grid, leading).ravel().tolist() if axes else [0])
-
-    def _on_replaced(self, _: Any = None) -> None:
-        self._touched.update(range(len(self._planes())))
-
-    def take(self) -> dict[int, np.ndarray]:
-        """Return copies of the planes that changed since the last call: plane → (Y, X)."""
-        planes = self._planes()
-        touched = [plane for plane in sorted(self._touched) if plane < len(planes)]
-        changed = {p: planes[p].copy() for p in touched if not self._is_taken(p, planes[p])}
-        self._taken.update(changed)
-        return changed
-
-    def _is_taken(self, plane: int, strokes: np.ndarray) -> bool:
-        return plane in self._taken and np.array_equal(strokes, self._taken[plane])
-
-    def all(self) -> dict[int, np.ndarray]:
-        """Return copies of all planes that hold strokes: plane → (Y, X)."""
-        self.take()
-        return {plane: strokes for plane, strokes in self._taken.items() if strokes.any()}

@@ -80,6 +80,7 @@ class Workspace:
         self.viewer.layers.selection.active = subject.strokes
         subject.strokes.selected_label = _layers.BACKGROUND + 1
         subject.strokes.events.selected_label.connect(self._on_label)
+        self._on_subject(subject)
 
     def understood(self) -> str:
         """Say how the chosen image is understood."""
@@ -143,6 +144,9 @@ class Workspace:
         self.changed.emit()
 
     # ------------------------------------------------------------------------------------------ what happens
+
+    def _on_subject(self, subject: Subject) -> None:
+        """React to an image that can be painted on now."""
 
     def _on_painted(self, _: Any = None) -> None:
         """React to strokes, undo and redo."""

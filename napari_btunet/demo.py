@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +76,12 @@ def open_window() -> tuple[Any, Panel]:
 
 def play(out: Path, minutes: float) -> list[Path]:
     """Do in the window what a user would do; returns the files left in ``out``."""
+    with tempfile.TemporaryDirectory() as scratch:  # the next demo finds nothing of this one
+        os.environ["BTUNET_PROJECTS"] = scratch
+        return _play(out, minutes)
+
+
+def _play(out: Path, minutes: float) -> list[Path]:
     viewer, panel = open_window()
     session, subject = panel.session, panel.session.subject
     assert subject is not None  # the sample is an image

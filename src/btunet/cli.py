@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -20,9 +20,10 @@ from .device import mind_the_machine, place
 from .errors import BtunetError
 from .images import Stack
 from .model import Model
+from .project import Project
 from .reading import find, pair, read, stem
 from .settings import FinetuneSettings, PredictSettings, PretrainSettings, Settings, StudySettings
-from .task import Progress, Task, run
+from .task import Progress, Strokes, Task, run
 
 logger = logging.getLogger(__name__)
 app = App(
@@ -75,7 +76,8 @@ else:
 @app.command
 def pretrain(
     *images: Path,
-    out: Path,
+    out: Path | None = None,
+    project: Path | None = None,
     start_from: Path | None = None,
     encoder_weights: str | None = None,
     resume: bool = False,
@@ -88,9 +90,11 @@ def pretrain(
     Parameters
     ----------
     images
-        Image files, folders or .zarr.
+        Image files, folders or .zarr; by default the project's.
     out
-        File to write the encoder to (.safetensors).
+        File to write the encoder to (.safetensors); by default into the project.
+    project
+        Folder of a project, as the window makes it (.btunet).
     start_from
         Model whose encoder is trained further.
     encoder_weights
@@ -100,21 +104,24 @@ def pretrain(
     """
     from .pretraining import pretrain as task
 
-    stacks = [read(path) for path in find(images)]
+    work = Project.open(project) if project else None
+    stacks = _images_of(work, images) if work else [read(path) for path in find(images)]
     start = _start(start_from, encoder_weights, settings or PretrainSettings(), stacks)
+    out = out or _needed(work).encoder
     checkpoint = out.with_suffix(".checkpoint")
-    work = task(stacks, settings, start_from=start, checkpoint=checkpoint, resume=resume)
+    training = task(stacks, settings, start_from=start, checkpoint=checkpoint, resume=resume)
     if checkpoint.exists():
         _say(f"going on from {checkpoint}" if resume else f"starting anew; --resume would go on from {checkpoint}")
-    return _train(work, out, checkpoint)
+    return _train(training, out, checkpoint)
 
 
 @app.command
 def finetune(
     *,
-    images: Annotated[list[Path], Many],
-    labels: Annotated[list[Path], Many],
-    out: Path,
+    images: Annotated[list[Path] | None, Many] = None,
+    labels: Annotated[list[Path] | None, Many] = None,
+    out: Path | None = None,
+    project: Path | None = None,
     dense: bool = False,
     start_from: Path | None = None,
     encoder_weights: str | None = None,
@@ -125,12 +132,14 @@ def finetune(
     Parameters
     ----------
     images
-        Image files, folders or .zarr.
+        Image files, folders or .zarr; by default the project's.
     labels
         Label files or folders, paired with the images by name: 0 = not annotated, 1 = background, 2.. = classes. With
-        strokes, images without any are looked at too.
+        strokes, images without any are looked at too. By default the project's strokes.
     out
-        File to write the model to (.safetensors).
+        File to write the model to (.safetensors); by default the project's next.
+    project
+        Folder of a project, as the window makes it (.btunet): its images, strokes, classes and encoder.
     dense
         Labels are masks: 0 = background, 1.. = classes, 255 = ignore.
     start_from
@@ -140,6 +149,20 @@ def finetune(
     """
     from .finetuning import finetune as task
 
+    work = Project.open(project) if project else None
+    if work and (labels or dense):
+        raise ValueError("a project has its own strokes; leave --labels and --dense out, or --project")
+    stacks, drawn = _strokes_of(work, images or []) if work else _labelled(images or [], labels or [], dense)
+    if work and work.encoder.exists() and not encoder_weights:
+        start_from = start_from or work.encoder
+    start = _start(start_from, encoder_weights, settings or FinetuneSettings(), stacks)
+    classes = work.classes if work else None
+    training = task(stacks, drawn, settings, dense=dense, start_from=start, classes=classes, judged=work is not None)
+    return _train(training, out or _needed(work).next_model)
+
+
+def _labelled(images: Sequence[Path], labels: Sequence[Path], dense: bool) -> tuple[list[Stack], list[Any]]:
+    """Return images with what was drawn on each; after them, for strokes, those with nothing."""
     image_files = find(images)
     pairs = pair(image_files, find(labels))
     labelled = [image for image, _ in pairs]
@@ -149,9 +172,31 @@ def finetune(
         _say(f"{len(others)} of {len(image_files)} images have no label and {fate}")
     stacks = [read(image) for image in (labelled if dense else [*labelled, *others])]
     drawn: list[Any] = [_label(read(label)) for _, label in pairs]
-    drawn += [{} for _ in stacks[len(drawn) :]]
-    start = _start(start_from, encoder_weights, settings or FinetuneSettings(), stacks)
-    return _train(task(stacks, drawn, settings, dense=dense, start_from=start), out)
+    return stacks, [*drawn, *({} for _ in stacks[len(drawn) :])]
+
+
+def _needed(project: Project | None) -> Project:
+    """Return the project, or say that it or --out is missing."""
+    if project is None:
+        raise ValueError("there is no file to write to; give --out, or --project")
+    return project
+
+
+def _images_of(project: Project, named: Sequence[Path]) -> list[Stack]:
+    """Return the images of a project, those that were named if some were."""
+    files = list(find(named)) if named else []
+    wanted = {file.absolute() for file in files}
+    numbers = [n for n in range(len(project.images)) if not files or project.file_of(n) in wanted]
+    if not numbers:
+        raise ValueError(f"{project.folder.name} knows none of these images; name some it knows, or none")
+    return [project.read(n, files) for n in numbers]
+
+
+def _strokes_of(project: Project, named: Sequence[Path]) -> tuple[list[Stack], list[Strokes]]:
+    """Return the images of a project, and what was painted on each."""
+    stacks = _images_of(project, named)
+    places = [project.find(stack) for stack in stacks]
+    return stacks, [project.journal(n).replay().planes if n is not None else {} for n in places]
 
 
 def _label(stack: Stack) -> Any:
@@ -207,9 +252,10 @@ def _check_folder(folder: Path) -> None:
 
 @app.command
 def predict(
-    model: Path,
+    model: Path | None = None,
     *images: Path,
     out: Path,
+    project: Path | None = None,
     probabilities: bool = False,
     format: Literal["tiff", "png", "zarr"] = "tiff",
     jobs: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 1,
@@ -223,11 +269,13 @@ def predict(
     Parameters
     ----------
     model
-        Model file made by finetune.
+        Model file made by finetune; by default the one the project uses.
     images
-        Image files, folders or .zarr; image.zarr/2 names a level.
+        Image files, folders or .zarr; image.zarr/2 names a level; by default the project's.
     out
         Folder for the masks, each named like its image.
+    project
+        Folder of a project, as the window makes it (.btunet).
     probabilities
         Also write the probability of every class, background first.
     format
@@ -239,10 +287,18 @@ def predict(
     """
     from .jobs import predict_files
 
+    if project and model and model.suffix != ".safetensors":
+        images, model = (model, *images), None
+    files = list(find(images)) if images or not project else []
+    if project:
+        work = Project.open(project)
+        model, files = model or work.model(work.present), files or _files_of(work)
+    if model is None:
+        raise ValueError("there is no model to predict with; name its file, or give --project")
     _check_folder(out)
     task = predict_files(
         model,
-        find(images),
+        files,
         out,
         settings,
         format=format,
@@ -256,6 +312,11 @@ def predict(
     if console.interrupted:
         _say("the same command goes on from here")
     return INTERRUPTED if console.interrupted else 0
+
+
+def _files_of(project: Project) -> list[Path]:
+    """Return the files of a project's images."""
+    return [path for stack in _images_of(project, []) if (path := stack.path)]
 
 
 @app.command

@@ -128,6 +128,11 @@ class Model:
         entry["versions"] = {name: version(name) for name in ("napari-btunet", "torch", "numpy")}
         return replace(self, weights=weights, history=(*self.history, entry))
 
+    def with_note(self, **more: Any) -> Model:
+        """Return this model with more in the last record of its history."""
+        last = dict(self.history[-1]) if self.history else {}
+        return replace(self, history=(*self.history[:-1], {**last, **more}))
+
     def save(self, path: str | Path) -> Path:
         """Write one .safetensors file; the old file stays until the new one is complete.
 

@@ -36,6 +36,11 @@ def no_worker_outlives_its_test() -> Iterator[None]:
     WorkerBase.await_workers(10_000)
 
 
+@pytest.fixture(autouse=True)
+def no_test_finds_the_project_of_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BTUNET_PROJECTS", str(tmp_path / "projects"))
+
+
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the process that looks for a device, which one test of its own covers."""

@@ -1,0 +1,291 @@
+"""A project: the folder in which the work on some images is kept, shared by the window, the command line and a cluster.
+
+What is in it, and what each file promises, is written in docs/project.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from .errors import BtunetError
+from .images import CHANNEL_AXES, Stack, index_of, spread
+from .journal import Journal
+from .reading import read
+from .replace import explaining, replacing
+
+FORMAT = 1
+SUFFIX = ".btunet"  # of the folder
+FILE = "project.json"
+LOOKED_AT = 8, 512  # planes, and pixels along each side, that a digest looks at
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """What a project knows of an image.
+
+    Parameters
+    ----------
+    path
+        Its file, as it is written in the project: from the project's folder if it lies beside it, with "/" between
+        names; empty if it has none.
+    name
+        What the window called it.
+    axes, shape, dtype
+        Of its values, as in `Stack`.
+    digest
+        Of a sample of its values (`digest`); empty if that was not looked at.
+    """
+
+    path: str
+    name: str
+    axes: str
+    shape: tuple[int, ...]
+    dtype: str
+    digest: str = ""
+
+    def fits(self, stack: Stack) -> bool:
+        """Return whether strokes on the one can lie on the other."""
+        return (
+            tuple(n for a, n in zip(self.axes, self.shape, strict=True) if a not in CHANNEL_AXES) == stack.spatial_shape
+        )
+
+
+@dataclass(frozen=True)
+class Project:
+    """The list of what a project's folder holds; the folder holds the rest.
+
+    Parameters
+    ----------
+    folder
+        Where it is; its name ends in .btunet.
+    classes
+        Names, background first.
+    images
+        In the order they were painted; the place of one in this list names its strokes.
+    present
+        Number of the model that predicts; 0 if there is none.
+    """
+
+    folder: Path
+    classes: tuple[str, ...] = ("Background", "Object")
+    images: tuple[ImageRecord, ...] = ()
+    present: int = 0
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Project:
+        """Read a project; nothing in it is executed, and no other file is opened.
+
+        Raises
+        ------
+        BtunetError
+            If it cannot be read, is none, is broken, or was written by a newer version of this package.
+        """
+        folder = Path(folder).absolute()
+        try:
+            with (folder / FILE).open("rb") as file:
+                found = json.loads(file.read(2**24))
+            if int(found["btunet project"]) > FORMAT:
+                newer = found["btunet project"]
+                raise BtunetError(f"{folder.name} was written by a newer btunet (format {newer}); update this one")
+            images = tuple(_record(entry) for entry in found["images"])
+            return cls(folder, tuple(str(c) for c in found["classes"]), images, int(found["present"]))
+        except OSError as error:
+            raise BtunetError(f"{folder} is not a project, or cannot be read: {error.strerror or error}") from error
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise BtunetError(f"{folder.name}/{FILE} is broken ({error}); its strokes and models are whole") from error
+
+    def save(self) -> None:
+        """Write the list; the old one stays until the new one is complete.
+
+        Raises
+        ------
+        BtunetError
+            If it cannot be written.
+        """
+        images = [dataclasses.asdict(image) for image in self.images]
+        found = {"btunet project": FORMAT, "classes": self.classes, "images": images, "present": self.present}
+        with replacing(self.folder / FILE) as part, part.open("w") as file:
+            file.write(json.dumps(found, indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def hold(self) -> FileLock | None:
+        """Return a lock that is ours until it is released or this process ends; None if another window has it.
+
+        Raises
+        ------
+        BtunetError
+            If the folder cannot be written to.
+        """
+        lock = FileLock(self.folder / "lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return None
+        except OSError as error:
+            raise BtunetError(f"{self.folder} cannot be written to: {error.strerror or error}") from error
+        return lock
+
+    # ------------------------------------------------------------------------------------------ images and strokes
+
+    def with_image(self, stack: Stack) -> Project:
+        """Return the project with one more image."""
+        path = _written(stack.path, self.folder) if stack.path else ""
+        shape = tuple(int(n) for n in stack.data.shape)
+        record = ImageRecord(path, stack.name, stack.axes, shape, str(np.dtype(stack.data.dtype)), digest(stack))
+        return dataclasses.replace(self, images=(*self.images, record))
+
+    def find(self, stack: Stack) -> int | None:
+        """Return the place of an image in the list, by its file, or by its values if it was moved; None if it is new.
+
+        An image whose file has another shape than when it was painted is new.
+        """
+        fitting = [number for number, image in enumerate(self.images) if image.fits(stack)]
+        if stack.path:
+            here = [n for n in fitting if self.file_of(n) == stack.path.absolute()]
+            if here:
+                return here[-1]
+        own = digest(stack)
+        return next((n for n in fitting if own and own == self.images[n].digest), None)
+
+    def file_of(self, number: int) -> Path | None:
+        """Return the file of an image; None if it has none."""
+        path = self.images[number].path
+        return Path(os.path.normpath(self.folder / path)) if path else None
+
+    def is_near(self, number: int) -> bool:
+        """Whether the file of an image lies in the project's folder or in the folder that one lies in.
+
+        Others are opened only if the user names them: a project may come from somebody else.
+        """
+        path = self.file_of(number)
+        return path is not None and path.resolve().is_relative_to(self.folder.parent.resolve())
+
+    def read(self, number: int, named: Collection[Path] = ()) -> Stack:
+        """Read an image of the project.
+
+        Parameters
+        ----------
+        number
+            Its place in the list.
+        named
+            Files the user named: they may lie anywhere.
+
+        Raises
+        ------
+        BtunetError
+            If it has no file, the file lies outside the project's folder and was not named, it has another shape than
+            when it was painted, or it cannot be read.
+        """
+        image, path = self.images[number], self.file_of(number)
+        if path is None:
+            raise BtunetError(f"{image.name} was never in a file; save it, open that file and paint there")
+        if not self.is_near(number) and path not in {name.absolute() for name in named}:
+            raise BtunetError(
+                f"{self.folder.name} names {path}, which does not lie beside it; name that file too if it may be read"
+            )
+        found = read(path)
+        if not image.fits(found):
+            raise BtunetError(f"{path.name} is {found.describe()}, not what was painted; its strokes do not fit it")
+        return found
+
+    def journal(self, number: int) -> Journal:
+        """Return the strokes of an image."""
+        image = self.images[number]
+        *planes, height, width = (n for a, n in zip(image.axes, image.shape, strict=True) if a not in CHANNEL_AXES)
+        return Journal(self.folder / "strokes" / f"{number + 1:04}.journal", math.prod(planes), (height, width))
+
+    # ------------------------------------------------------------------------------------------ models and the log
+
+    @property
+    def encoder(self) -> Path:
+        """The file of the pre-trained encoder, which may not be there."""
+        return self.folder / "encoder.safetensors"
+
+    def model(self, number: int) -> Path:
+        """Return the file of a model, which may not be there; they are numbered from 1."""
+        return self.folder / "models" / f"{number:04}.safetensors"
+
+    @property
+    def models(self) -> list[int]:
+        """Numbers of the models that are there, the oldest first."""
+        return sorted(int(path.stem) for path in self.folder.glob("models/*.safetensors") if path.stem.isdigit())
+
+    @property
+    def next_model(self) -> Path:
+        """The file of a model that is not there yet."""
+        return self.model(max(self.models, default=0) + 1)
+
+    def log(self, sentence: str) -> None:
+        """Add a line to log.txt, with the time.
+
+        Raises
+        ------
+        BtunetError
+            If it cannot be written.
+        """
+        path = self.folder / "log.txt"
+        with explaining(path), path.open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {sentence}\n")
+
+
+def digest(stack: Stack) -> str:
+    """Return a checksum of an image's axes, shape and type, and of a sample of its values.
+
+    Arrays in memory or mapped from a file: up to 512 × 512 values of each of 8 planes, spread evenly. Others are read
+    by chunks, which takes time, so they have none: "".
+    """
+    if not isinstance(stack.data, np.ndarray):
+        return ""
+    planes, side = LOOKED_AT
+    about = hashlib.sha256(f"{stack.axes} {stack.data.shape} {stack.data.dtype.str}".encode())
+    y, x = (slice(None, None, max(1, n // side)) for n in stack.plane_shape)
+    for plane in spread(stack.planes, planes):
+        about.update(np.ascontiguousarray(stack.data[index_of(stack.axes, stack.stack_shape, plane, y, x)]).tobytes())
+    return about.hexdigest()
+
+
+def folder_beside(path: Path) -> Path:
+    """Return the folder of the project of an image."""
+    return path.with_name(f"{path.name.split('.')[0]}{SUFFIX}")
+
+
+def projects_of(path: Path) -> list[Path]:
+    """Return the folders of projects beside an image that may be about it, the one named like it first."""
+    named = folder_beside(path)
+    others = sorted(folder for folder in path.parent.glob(f"*{SUFFIX}") if folder != named)
+    return [folder for folder in (named, *others) if (folder / FILE).is_file()]
+
+
+def _written(path: Path, folder: Path) -> str:
+    """Return a path as it is written in a project: relative if it stays valid when both are moved together."""
+    path = path.absolute()
+    if path.is_relative_to(folder):
+        return path.relative_to(folder).as_posix()
+    if path.is_relative_to(folder.parent):
+        return str(PurePosixPath("..") / path.relative_to(folder.parent).as_posix())
+    return str(path)
+
+
+def _record(entry: Any) -> ImageRecord:
+    """Return an image of the list after checking every value."""
+    axes, shape = str(entry["axes"]), tuple(int(n) for n in entry["shape"])
+    if "\0" in str(entry["path"]):
+        raise ValueError("an image's path holds a zero")
+    if len(axes) != len(shape) or not axes.replace("C", "").replace("S", "").endswith("YX") or min(shape) < 1:
+        raise ValueError(f"an image has shape {shape} and axes {axes}")
+    return ImageRecord(
+        str(entry["path"]), str(entry["name"]), axes, shape, str(entry["dtype"]), str(entry.get("digest", ""))
+    )

@@ -1,0 +1,210 @@
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from btunet import BtunetError, Model, Stack
+from btunet.journal import Block
+from btunet.project import FILE, Project, digest, folder_beside, projects_of
+
+
+def stack(path: Path | None = None, seed: int = 0, shape: tuple[int, ...] = (2, 24, 32)) -> Stack:
+    return Stack(np.random.default_rng(seed).integers(0, 9, shape, np.uint8), "ZYX"[-len(shape) :], "cells", path=path)
+
+
+def made(folder: Path) -> Project:
+    project = Project(folder / "cells.btunet", ("Background", "Nucleus")).with_image(stack(folder / "cells.tif"))
+    project.save()
+    return project
+
+
+def test_what_is_saved_is_opened(tmp_path: Path) -> None:
+    project = dataclasses.replace(made(tmp_path), present=3)
+    project.save()
+    assert Project.open(project.folder) == project
+
+
+def test_an_image_is_found_by_its_file(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    assert project.images[0].path == "../cells.tif"
+    assert project.find(stack(tmp_path / "cells.tif", seed=1)) == 0
+    assert project.find(stack(tmp_path / "other.tif", seed=1)) is None
+
+
+def test_folder_and_image_may_be_moved_together(tmp_path: Path) -> None:
+    made(tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+    project = Project.open(tmp_path / "there" / "cells.btunet")
+    assert project.find(stack(tmp_path / "there" / "cells.tif", seed=1)) == 0
+    assert project.file_of(0) == tmp_path / "there" / "cells.tif"
+
+
+def test_an_image_that_was_moved_alone_is_found_by_its_values(tmp_path: Path) -> None:
+    assert made(tmp_path).find(stack(tmp_path / "elsewhere" / "renamed.tif")) == 0
+
+
+def test_an_image_of_another_shape_is_new(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    larger = stack(tmp_path / "cells.tif", shape=(3, 24, 32))
+    assert project.find(larger) is None
+    project = project.with_image(larger)
+    assert project.find(larger) == 1
+    assert project.find(stack(tmp_path / "cells.tif")) == 0
+
+
+def test_a_digest_sees_other_values_shapes_and_types() -> None:
+    one = stack()
+    other = one.data.copy()
+    other[1, 3, 4] += 1
+    variants = [one.data, other, one.data.reshape(2, 32, 24), one.data.astype(np.int8)]
+    found = [digest(Stack(data, "ZYX")) for data in variants]
+    assert len(set(found)) == len(variants)
+    assert digest(Stack(one.data.copy(), "ZYX")) == found[0]
+
+
+def test_strokes_have_the_shape_of_the_planes_without_channels(tmp_path: Path) -> None:
+    rgb = Stack(np.zeros((5, 24, 32, 3), np.uint8), "ZYXS", "rgb")
+    project = made(tmp_path).with_image(rgb)
+    journal = project.journal(1)
+    assert (journal.planes, journal.shape, journal.path.name) == (5, (24, 32), "0002.journal")
+    assert project.journal(0).path != journal.path
+
+
+def test_models_are_numbered_and_none_is_replaced(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    model = Model("unet", 1, ("background", "nucleus"), {"head.weight": np.zeros(2, np.float32)})
+    assert [model.save(project.next_model).stem for _ in range(3)] == ["0001", "0002", "0003"]
+    project.model(2).unlink()
+    (project.folder / "models" / "notes.safetensors").touch()
+    assert project.models == [1, 3]
+    assert project.next_model.stem == "0004"
+
+
+def test_only_one_window_holds_a_project_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    mine = project.hold()
+    assert mine is not None
+    assert project.hold() is None
+    mine.release()
+    code = f"import os; from btunet.project import Project; Project.open({str(project.folder)!r}).hold(); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    again = project.hold()
+    assert again is not None
+    again.release()
+
+
+def test_projects_beside_an_image_come_with_its_namesake_first(tmp_path: Path) -> None:
+    for name in ("a", "cells", "z"):
+        Project(tmp_path / f"{name}.btunet").save()
+    (tmp_path / "empty.btunet").mkdir()
+    assert [folder.stem for folder in projects_of(tmp_path / "cells.ome.tif")] == ["cells", "a", "z"]
+    assert folder_beside(tmp_path / "cells.ome.tif").name == "cells.btunet"
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../secret.tif", "link/secret.tif"])
+def test_a_file_outside_the_folder_is_not_near(path: str, tmp_path: Path) -> None:
+    project = made(tmp_path / "work")
+    (project.folder / "link").symlink_to(tmp_path)
+    there = dataclasses.replace(project, images=(dataclasses.replace(project.images[0], path=path),))
+    assert not there.is_near(0)
+    assert project.is_near(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"btunet project": 2}, "newer btunet"),
+        ({"images": [{"path": "a.tif"}]}, "is broken"),
+        ({"images": 3}, "is broken"),
+        ({"classes": None}, "is broken"),
+        ({"present": "x"}, "is broken"),
+        ({"images": [{"path": "a", "name": "a", "axes": "XY", "shape": [2, 2], "dtype": "u1"}]}, "is broken"),
+        ({"images": [{"path": "a", "name": "a", "axes": "YX", "shape": [2, 0], "dtype": "u1"}]}, "is broken"),
+        ({"images": [{"path": "a\0b", "name": "a", "axes": "YX", "shape": [2, 2], "dtype": "u1"}]}, "is broken"),
+    ],
+)
+def test_a_broken_list_is_one_sentence(change: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    project = made(tmp_path)
+    found = json.loads((project.folder / FILE).read_text()) | change
+    (project.folder / FILE).write_text(json.dumps(found))
+    with pytest.raises(BtunetError, match=sentence):
+        Project.open(project.folder)
+
+
+def test_no_project_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BtunetError, match="is not a project"):
+        Project.open(tmp_path)
+
+
+@settings(max_examples=50, deadline=None)
+@given(noise=st.binary(max_size=60), at=st.integers(0, 300), cut=st.integers(0, 80))
+def test_no_bytes_in_the_list_make_it_fail_otherwise(
+    noise: bytes, at: int, cut: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    project = made(tmp_path_factory.mktemp("project"))
+    whole = (project.folder / FILE).read_bytes()
+    (project.folder / FILE).write_bytes(whole[:at] + noise + whole[at + cut :])
+    try:
+        Project.open(project.folder)
+    except BtunetError as error:
+        assert "\n" not in str(error)
+
+
+def test_the_old_list_stays_when_the_new_one_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = made(tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BtunetError, match="No space left"):
+        dataclasses.replace(project, present=7).save()
+    assert Project.open(project.folder) == project
+    assert [path.name for path in project.folder.iterdir()] == [FILE]
+
+
+def test_the_log_has_a_line_for_everything(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    project.log("Pre-trained.")
+    project.log("Fine-tuned: µm.")
+    lines = (project.folder / "log.txt").read_text(encoding="utf-8").splitlines()
+    assert [line[21:] for line in lines] == ["Pre-trained.", "Fine-tuned: µm."]
+
+
+def test_strokes_of_a_project_are_on_the_disk(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    project.journal(0).append([Block(1, 2, 3, np.full((4, 5), 2, np.uint8))])
+    found = Project.open(project.folder).journal(0).replay().planes
+    assert found[1][2:6, 3:8].min() == 2
+    assert found[1].sum() == 40
+
+
+def test_an_image_is_read_only_where_it_may_be(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "cells.tif", stack().data, photometric="minisblack", metadata={"axes": "ZYX"})
+    project = made(tmp_path)
+    assert np.array_equal(project.read(0).data, stack().data)
+    (tmp_path / "elsewhere").mkdir()
+    far = Project(tmp_path / "elsewhere" / "cells.btunet", images=made(tmp_path).images).with_image(
+        stack(tmp_path / "cells.tif")
+    )
+    with pytest.raises(BtunetError, match="does not lie beside it"):
+        far.read(1)
+    assert far.read(1, [tmp_path / "cells.tif"]).planes == 2
+
+
+def test_an_image_without_a_file_or_of_another_shape_is_not_read(tmp_path: Path) -> None:
+    project = made(tmp_path).with_image(stack())
+    with pytest.raises(BtunetError, match="never in a file"):
+        project.read(1)
+    tifffile.imwrite(tmp_path / "cells.tif", stack().data[:1], photometric="minisblack")
+    with pytest.raises(BtunetError, match="do not fit it"):
+        project.read(0)
