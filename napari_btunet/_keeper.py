@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,8 +15,12 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 
 import btunet
-from btunet.journal import Block, Journal
+from btunet.elsewhere import prepare
+from btunet.journal import Journal
 from btunet.project import SUFFIX, ImageRecord, Project, digest, folder_beside, projects_of
+
+from . import _layers
+from ._store import Store
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
 
 SOON = 400  # milliseconds from a change to its way to the disk
 AGAIN = 2000  # milliseconds after which what could not be written is tried again
+WATCH = 5000  # milliseconds between two looks for what other programs put into the project
 MOST_MODELS = 30  # that are opened with a project, the newest
+Stamp = tuple[int, int]  # of a file: when it was written, nanoseconds, and its length, bytes
+NO_FILE: Stamp = (0, 0)
 
 
 def home() -> Path:
@@ -38,7 +43,7 @@ def home() -> Path:
 
 
 class Keeper:
-    """Writes what happens in a session to its project, in a thread of its own, and reads it back.
+    """Writes what happens in a session to its project as it happens, and reads it back.
 
     The project begins beside the first image that is painted, or in `home` where that is not possible; images that
     are painted later join it.
@@ -54,20 +59,19 @@ class Keeper:
         self.project: Project | None = None
         self.is_read_only = False  # another window has the project
         self.trouble = ""  # why something is not on the disk, if that is so
+        self._store = Store()
         self._is_closed = False
         self._lock: Any = None
         self._numbers: dict[Image, int] = {}  # image → its place in the project
         self._journals: dict[Image, Journal] = {}
         self._told: dict[str, int] = {}  # name of an image → changes of its strokes so far
         self._rounds: list[int] = []  # numbers of the files of the history's models
+        self._broken: set[int] = set()  # numbers of files that hold no model, or one too old to be opened
         self._encoder: btunet.Model | None = None  # the one that has a file
-        self._strokes: deque[tuple[Journal, list[Block]]] = deque()  # what waits to be written, in this order
-        self._acts: deque[Callable[[], Any]] = deque()  # after the strokes, in any order
-        self._writer = ThreadPoolExecutor(1, "btunet writer")
-        self._work: Future[str] | None = None
-        self._timer = QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self.save)
+        self._stamp = NO_FILE  # of that file
+        self._found: tuple[Stamp, list[int]] | None = None  # the encoder and the models that are in the folder now
+        self._timer = _timer(self.save, is_single=True)
+        self._watch = _timer(self._look, is_single=False)
 
     # ------------------------------------------------------------------------------------------ bringing back
 
@@ -110,20 +114,13 @@ class Keeper:
         self.project = project
         self._lock = self._hold(project)
         self.is_read_only = self._lock is None
-        models = []
-        for number in project.models[-MOST_MODELS:]:
-            try:
-                models.append((number, btunet.Model.load(project.model(number))))
-            except btunet.BtunetError as error:  # the others are whole
-                self.session.said.emit(str(error), True)
-        if project.encoder.exists():
-            try:
-                self._encoder = btunet.Model.load(project.encoder)
-            except btunet.BtunetError as error:
-                self.session.said.emit(str(error), True)
-        self._rounds = [number for number, _ in models]
-        at = self._rounds.index(project.present) if project.present in self._rounds else len(models) - 1
-        self.session.begin_with(project.classes, self._encoder, [model for _, model in models], at)
+        models = {n: model for n in project.models[-MOST_MODELS:] if (model := self._load(project.model(n)))}
+        self._rounds, self._broken = list(models), set(project.models) - set(models)
+        self._stamp = _stamp(project.encoder)
+        self._encoder = self._load(project.encoder) if self._stamp != NO_FILE else None
+        at = self._rounds.index(project.present) if project.present in models else len(models) - 1
+        self.session.begin_with(project.classes, self._encoder, list(models.values()), at)
+        self._watch.start(WATCH)
 
     def _hold(self, project: Project) -> Any:
         try:
@@ -157,39 +154,40 @@ class Keeper:
         if self.is_read_only or self._is_closed:
             return
         for subject in list(self.session.subjects.values()):
-            journal = self._journals.get(subject.image)
-            if journal is not None and journal.is_disturbed:
-                subject.kept.forget()  # somebody else changed the file, so it gets everything once more
-                journal.is_disturbed = False
-            if subject.kept.is_settled:
-                continue
-            blocks = subject.kept.blocks()
-            if blocks and self._knows(subject):
-                self._strokes.append((self._journal(subject.image), blocks))
-                self._told[subject.image.name] = self._told.get(subject.image.name, 0) + len(blocks)
-            elif blocks:
-                subject.kept.forget()  # tried again
+            self._send_strokes(subject)
         self._send_models()
         self._listen()
-        if self._work is None and (self._strokes or self._acts):
-            self._work = self._writer.submit(self._write)
-        if self._work is not None or not all(s.kept.is_settled for s in self.session.subjects.values()):
+        self._store.send()
+        if self._store.is_busy or not all(s.kept.is_settled for s in self.session.subjects.values()):
             self.soon()
 
-    def _knows(self, subject: Subject) -> bool:
-        """Make sure there is a project and that it knows an image; return whether that is so."""
-        if subject.image in self._numbers:
-            return True
-        number = self.project.find(subject.stack) if self.project else None
+    def _send_strokes(self, subject: Subject) -> None:
+        journal = self._journals.get(subject.image)
+        if journal is not None and journal.is_disturbed:
+            subject.kept.forget()  # somebody else changed the file, so it gets everything once more
+            journal.is_disturbed = False
+        blocks = [] if subject.kept.is_settled else subject.kept.blocks()
+        if blocks and self._number_of(subject.image) is None:
+            subject.kept.forget()  # tried again
+        elif blocks:
+            self._store.put(self._journal(subject.image), blocks)
+            self._told[subject.image.name] = self._told.get(subject.image.name, 0) + len(blocks)
+
+    def _number_of(self, image: Image) -> int | None:
+        """Return the place of an image in the project, which begins with it if need be; None if it cannot."""
+        if image in self._numbers:
+            return self._numbers[image]
+        stack = _layers.stack_of(image)
+        number = self.project.find(stack) if self.project else None
         if number is None:
-            project = self.project.with_image(subject.stack) if self.project else self._create(subject.stack)
+            project = self.project.with_image(stack) if self.project else self._create(stack)
             if project is None:
-                return False
+                return None
             self.project, number = project, len(project.images) - 1
-            self._acts.append(self._save_list)
-        self._numbers[subject.image] = number
-        self.note(f"Began with {subject.stack.name}: {subject.stack.describe()}.")
-        return True
+            self._store.act(self._save_list)
+        self._numbers[image] = number
+        self.note(f"Began with {stack.name}: {stack.describe()}.")
+        return number
 
     def _create(self, stack: btunet.Stack) -> Project | None:
         """Begin a project beside an image, or else at home."""
@@ -203,6 +201,7 @@ class Keeper:
             except btunet.BtunetError as error:
                 why = str(error)
                 continue
+            self._watch.start(WATCH)
             self.session.said.emit(f"Strokes and models are kept in {project.folder}.", False)
             return project
         self._fail(why)
@@ -219,68 +218,47 @@ class Keeper:
         session = self.session
         new = [found.model for found in session.history.rounds[len(self._rounds) :]]
         if self.project is None:
-            is_worth_it = (new or session.encoder) and session.subject is not None
-            if not is_worth_it or session.subject is None or not self._knows(session.subject):
+            has_something = new or session.encoder
+            if not has_something or session.image is None or self._number_of(session.image) is None:
                 return
         assert self.project is not None
         if session.encoder is not None and session.encoder is not self._encoder:
             self._encoder = session.encoder
-            self._acts.append(partial(session.encoder.save, self.project.encoder))
+            self._store.act(partial(self._save_encoder, session.encoder))
         for model in new:
             self._rounds.append(max([*self._rounds, *self.project.models], default=0) + 1)
-            self._acts.append(partial(model.save, self.project.model(self._rounds[-1])))
+            self._store.act(partial(model.save, self.project.model(self._rounds[-1])))
         present = self._rounds[session.history.at] if self._rounds else 0
         if (self.project.classes, self.project.present) != (tuple(session.classes), present):
             self.project = dataclasses.replace(self.project, classes=tuple(session.classes), present=present)
-            self._acts.append(self._save_list)
+            self._store.act(self._save_list)
 
     def _save_list(self) -> None:
         assert self.project is not None
         self.project.save()
 
+    def _save_encoder(self, encoder: btunet.Model) -> None:
+        assert self.project is not None
+        encoder.save(self.project.encoder)
+        self._stamp = _stamp(self.project.encoder)
+
     def note(self, sentence: str, is_error: bool = False) -> None:
         """Write down what was said."""
         if self.project is not None and not self.is_read_only:
-            self._acts.append(partial(self.project.log, f"{'! ' * is_error}{sentence}"))
+            self._store.act(partial(self.project.log, f"{'! ' * is_error}{sentence}"))
             self.soon()
-
-    def _write(self) -> str:
-        """Write what waits, strokes first; called in the writer's thread.
-
-        What fails stays and is tried again, so that a model too large for the disk keeps no stroke from it.
-
-        Returns
-        -------
-        str
-            Why something could not be written; "" if all was.
-        """
-        why = ""
-        try:
-            while self._strokes:
-                journal, blocks = self._strokes[0]
-                journal.append(blocks)
-                self._strokes.popleft()
-        except btunet.BtunetError as error:
-            why = str(error)
-        for _ in range(len(self._acts)):
-            act = self._acts.popleft()
-            try:
-                act()
-            except btunet.BtunetError as error:
-                self._acts.append(act)
-                why = why or str(error)
-        return why
 
     def _listen(self) -> None:
         """Hear what became of what was sent."""
-        if self._work is None or not self._work.done():
-            return
-        why, self._work = self._work.result(), None
+        why = self._store.hear()
         if why:
             self._fail(why)
-        elif self.trouble:
+        elif why == "" and self.trouble:
             self.trouble = ""
             self.session.said.emit("Everything is saved again.", False)
+        if self._found is not None:
+            (stamp, numbers), self._found = self._found, None
+            self._take_in(stamp, numbers)
 
     def _fail(self, why: str) -> None:
         """Say once that something cannot be written; it is tried again."""
@@ -289,12 +267,72 @@ class Keeper:
             self.session.said.emit(f"Not saved: {why}. It is tried again every two seconds.", True)
         self.soon()
 
-    # ------------------------------------------------------------------------------------------ the rest
-
     def seen(self) -> dict[str, int]:
         """Return for every image the number of its last change of strokes, by which a model says what it saw."""
         self.save()
         return dict(self._told)
+
+    # ------------------------------------------------------------------------------------------ other programs
+
+    def prepare(
+        self, images: Sequence[Image], settings: btunet.PretrainSettings, start_from: btunet.Model | None
+    ) -> btunet.Task[Project]:
+        """Return a task that readies the project for pre-training on another machine.
+
+        Raises
+        ------
+        ValueError
+            If there is no project to put it into.
+        """
+        places = [(self._number_of(image), _layers.stack_of(image)) for image in images]
+        known = [(number, stack) for number, stack in places if number is not None]
+        if self.project is None or self.is_read_only or len(known) < len(places):
+            raise ValueError("the project cannot be written to; open the image in one window only, where there is room")
+        return prepare(self.project, known, settings, start_from)
+
+    def adopt(self, prepared: Project) -> None:
+        """Take over the files that images have now."""
+        assert self.project is not None
+        images = (*prepared.images, *self.project.images[len(prepared.images) :])
+        self.project = dataclasses.replace(self.project, images=images)
+        self._store.act(self._save_list)
+        self.soon()
+
+    def _look(self) -> None:
+        """Find out whether another program put an encoder or models into the project."""
+        if self.project is not None and not self._store.is_busy:
+            self._store.act(self._glance)
+            self.soon()
+
+    def _glance(self) -> None:
+        assert self.project is not None
+        self._found = _stamp(self.project.encoder), self.project.models
+
+    def _take_in(self, stamp: Stamp, numbers: list[int]) -> None:
+        """Use what another program put there; a model that is worse than ours is only listed."""
+        assert self.project is not None
+        if stamp not in (self._stamp, NO_FILE):
+            self._stamp = stamp
+            if encoder := self._load(self.project.encoder):
+                self._encoder = self.session.encoder = encoder
+                self.session.said.emit(f"An encoder came from elsewhere: {encoder.describe()}.", False)
+        for number in sorted(set(numbers) - set(self._rounds) - self._broken):
+            if model := self._load(self.project.model(number)):
+                self.session.take(model)
+                self._rounds.append(number)
+            else:
+                self._broken.add(number)
+        self.session.changed.emit()
+
+    def _load(self, path: Path) -> btunet.Model | None:
+        """Return a model of the project; None, and say why, if it is broken."""
+        try:
+            return btunet.Model.load(path)
+        except btunet.BtunetError as error:  # the others are whole
+            self.session.said.emit(str(error), True)
+            return None
+
+    # ------------------------------------------------------------------------------------------ ending
 
     def forget(self, image: Image) -> None:
         """Let go of an image or strokes that are not open any more; what is known of them stays in the project."""
@@ -307,13 +345,30 @@ class Keeper:
             return
         self.save()
         self._is_closed = True
-        if isalive(self._timer):  # Qt may be gone before us
-            self._timer.stop()
-        if self.project is not None and not self.is_read_only:
-            self._writer.submit(self._write)
-        self._writer.shutdown(wait=True)
+        for timer in (self._timer, self._watch):
+            if isalive(timer):  # Qt may be gone before us
+                timer.stop()
+        self._store.close()
         if self._lock is not None:
             self._lock.release()
+
+
+def _timer(act: Callable[[], None], *, is_single: bool) -> QTimer:
+    timer = QTimer()
+    timer.setSingleShot(is_single)
+    timer.timeout.connect(act)
+    return timer
+
+
+def _stamp(path: Path) -> Stamp:
+    """Return when a file was written, and its length in bytes."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return NO_FILE
+    except OSError as error:
+        raise btunet.BtunetError(f"{path} cannot be read: {error.strerror or error}") from error
+    return found.st_mtime_ns, found.st_size
 
 
 def has_file(stack: btunet.Stack) -> bool:

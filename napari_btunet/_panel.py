@@ -153,6 +153,10 @@ class Panel(QWidget):
         for title, form in (("Pre-training", self.pretrain_form), ("Fine-tuning", self.finetune_form)):
             self.more.addWidget(_heading(title))
             self.more.addWidget(form.container.native)
+        self.elsewhere_button = _named(
+            QPushButton("Pre-train elsewhere…"), "elsewhere_button", "write a script for another machine or a cluster"
+        )
+        self.more.addWidget(self.elsewhere_button)
         rows.addWidget(self.more)
 
     # ------------------------------------------------------------------------------------------ reacting
@@ -171,6 +175,7 @@ class Panel(QWidget):
         self.history_list.itemClicked.connect(self._on_round_chosen)
         self.network_choice.weights_wanted.connect(self._on_weights_wanted)
         self.pretrain_button.clicked.connect(self._on_pretrain)
+        self.elsewhere_button.clicked.connect(self._on_elsewhere)
         self.finetune_button.clicked.connect(self._on_finetune)
         self.session.train_wanted.connect(self._on_finetune)
         self.stop_button.clicked.connect(self.session.stop)
@@ -209,7 +214,8 @@ class Panel(QWidget):
         doing = session.doing
         stopping = session.job is not None and session.job.is_stopping
         self.spot_button.setEnabled(subject is not None)
-        self.pretrain_button.setEnabled(not doing and subject is not None)
+        for button in (self.pretrain_button, self.elsewhere_button):
+            button.setEnabled(not doing and subject is not None)
         self.finetune_button.setEnabled(doing in ("", "pretrain", "predict") and subject is not None)
         self.predict_button.setEnabled(not doing and session.model is not None and subject is not None)
         self.export_button.setEnabled(not doing and session.model is not None and subject is not None)
@@ -298,6 +304,10 @@ class Panel(QWidget):
     def _on_pretrain(self) -> None:
         network, minutes = self.network_choice.value(), self.minutes_spin.value()
         self.session.pretrain(self.pretrain_form.value(network=network, minutes=minutes))
+
+    def _on_elsewhere(self) -> None:
+        network, minutes = self.network_choice.value(), self.minutes_spin.value()
+        self.session.run_elsewhere(self.pretrain_form.value(network=network, minutes=minutes))
 
     def _on_finetune(self) -> None:
         network, minutes = self.network_choice.value(), self.finetune_minutes_spin.value()

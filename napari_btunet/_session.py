@@ -15,6 +15,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 
 import btunet
+from btunet.elsewhere import SCRIPT
 
 from . import _layers
 from ._job import Job
@@ -114,7 +115,7 @@ class Session(Models):
 
     @property
     def doing(self) -> str:
-        """What runs: "import", "pretrain", "finetune", "predict", "export" or nothing."""
+        """What runs: "import", "pretrain", "prepare", "finetune", "predict", "export" or nothing."""
         return self.job.title if self.job is not None else ""
 
     @property
@@ -137,6 +138,18 @@ class Session(Models):
             return
         encoder = self._encoder_for(stacks[0], settings.network)
         self._begin("pretrain", images, self._elsewhere("pretrain", stacks, settings, start_from=encoder))
+
+    def run_elsewhere(self, settings: btunet.PretrainSettings) -> None:
+        """Ready the project for pre-training on another machine; the encoder is taken in when it is there."""
+        if self.image is None:
+            self.said.emit(NO_IMAGE, True)
+            return
+        images = self._chosen()
+        try:
+            encoder = self._encoder_for(_layers.stack_of(self.image), settings.network)
+            self._begin("prepare", images, self.keeper.prepare(images, settings, encoder))
+        except ValueError as error:
+            self.said.emit(str(error), True)
 
     def finetune(self, settings: btunet.FinetuneSettings) -> None:
         """Train from all strokes of all images, looking at the other chosen ones.
@@ -376,6 +389,10 @@ class Session(Models):
             self.said.emit(f"Pre-trained: {result.describe()}. Fine-tuning will start from it.", False)
         elif kind == "finetune":
             self.take(result.with_note(**self._began_with))
+        elif kind == "prepare":
+            self.keeper.adopt(result)
+            how = f"start {SCRIPT} in {result.folder} on the other machine (bash or sbatch)"
+            self.said.emit(f"Ready: {how}. The encoder is taken in when it is there.", False)
         elif kind == "predict":
             self._finish_prediction()
         elif kind == "export":

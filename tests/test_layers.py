@@ -57,7 +57,7 @@ LAYERS = (
         "transfer",
         "unfinished",
     },
-    {"pretraining", "finetuning", "answering", "prediction", "streaming", "evaluation"},
+    {"pretraining", "finetuning", "answering", "prediction", "streaming", "evaluation", "elsewhere"},
     {"studies", "jobs"},
     {"cli", "__init__", "__main__"},
 )

@@ -20,7 +20,7 @@ from .device import mind_the_machine, place
 from .errors import BtunetError
 from .images import Stack
 from .model import Model
-from .project import Project
+from .project import Project, absolute
 from .reading import find, pair, read, stem
 from .settings import FinetuneSettings, PredictSettings, PretrainSettings, Settings, StudySettings
 from .task import Progress, Strokes, Task, run
@@ -185,7 +185,7 @@ def _needed(project: Project | None) -> Project:
 def _images_of(project: Project, named: Sequence[Path]) -> list[Stack]:
     """Return the images of a project, those that were named if some were."""
     files = list(find(named)) if named else []
-    wanted = {file.absolute() for file in files}
+    wanted = {absolute(file) for file in files}
     numbers = [n for n in range(len(project.images)) if not files or project.file_of(n) in wanted]
     if not numbers:
         raise ValueError(f"{project.folder.name} knows none of these images; name some it knows, or none")

@@ -92,7 +92,7 @@ class Project:
         BtunetError
             If it cannot be read, is none, is broken, or was written by a newer version of this package.
         """
-        folder = Path(folder).absolute()
+        folder = absolute(Path(folder))
         try:
             with (folder / FILE).open("rb") as file:
                 found = json.loads(file.read(2**24))
@@ -147,6 +147,11 @@ class Project:
         record = ImageRecord(path, stack.name, stack.axes, shape, str(np.dtype(stack.data.dtype)), digest(stack))
         return dataclasses.replace(self, images=(*self.images, record))
 
+    def with_file(self, number: int, path: Path) -> Project:
+        """Return the project with another file for an image."""
+        record = dataclasses.replace(self.images[number], path=_written(path, self.folder))
+        return dataclasses.replace(self, images=(*self.images[:number], record, *self.images[number + 1 :]))
+
     def find(self, stack: Stack) -> int | None:
         """Return the place of an image in the list, by its file, or by its values if it was moved; None if it is new.
 
@@ -154,7 +159,7 @@ class Project:
         """
         fitting = [number for number, image in enumerate(self.images) if image.fits(stack)]
         if stack.path:
-            here = [n for n in fitting if self.file_of(n) == stack.path.absolute()]
+            here = [n for n in fitting if self.file_of(n) == absolute(stack.path)]
             if here:
                 return here[-1]
         own = digest(stack)
@@ -163,7 +168,7 @@ class Project:
     def file_of(self, number: int) -> Path | None:
         """Return the file of an image; None if it has none."""
         path = self.images[number].path
-        return Path(os.path.normpath(self.folder / path)) if path else None
+        return absolute(self.folder / path) if path else None
 
     def is_near(self, number: int) -> bool:
         """Whether the file of an image lies in the project's folder or in the folder that one lies in.
@@ -192,7 +197,7 @@ class Project:
         image, path = self.images[number], self.file_of(number)
         if path is None:
             raise BtunetError(f"{image.name} was never in a file; save it, open that file and paint there")
-        if not self.is_near(number) and path not in {name.absolute() for name in named}:
+        if not self.is_near(number) and path not in map(absolute, named):
             raise BtunetError(
                 f"{self.folder.name} names {path}, which does not lie beside it; name that file too if it may be read"
             )
@@ -241,6 +246,11 @@ class Project:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {sentence}\n")
 
 
+def absolute(path: Path) -> Path:
+    """Return a path from the root, without ".." in it."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
+
+
 def digest(stack: Stack) -> str:
     """Return a checksum of an image's axes, shape and type, and of a sample of its values.
 
@@ -271,7 +281,7 @@ def projects_of(path: Path) -> list[Path]:
 
 def _written(path: Path, folder: Path) -> str:
     """Return a path as it is written in a project: relative if it stays valid when both are moved together."""
-    path = path.absolute()
+    path = absolute(path)
     if path.is_relative_to(folder):
         return path.relative_to(folder).as_posix()
     if path.is_relative_to(folder.parent):

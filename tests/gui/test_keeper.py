@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import tifffile
 import btunet
 from btunet.cli import main
 from btunet.project import Project, folder_beside
+from napari_btunet import _keeper
 
 from .conftest import STEPS, Window, discs
 
@@ -333,3 +335,54 @@ def test_a_broken_model_is_told_and_the_others_open(open_file: Callable[..., Win
     again.session.take(model)
     again.session.shutdown()
     assert Project.open(folder_beside(image)).models == [1, 2, 3]  # the broken one is left as it is
+
+
+def test_an_encoder_trained_elsewhere_is_taken_in(
+    window: Callable[..., Window], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_keeper, "WATCH", 200)
+    opened = window(discs())
+    opened.panel.elsewhere_button.click()
+    opened.wait(lambda: "start pretrain.sh in" in opened.panel.status_label.text())
+    project = opened.session.keeper.project
+    opened.wait(lambda: Project.open(project.folder).images[0].path == "images/0001.tif", SECONDS)
+    assert np.array_equal(Project.open(project.folder).read(0).data, discs())
+    flags = shlex.split((project.folder / "pretrain.sh").read_text().splitlines()[-1])
+    assert flags[:3] == ["exec", "btunet", "pretrain"]
+    monkeypatch.chdir(project.folder)
+    assert main(flags[2:]) == 0  # as the other machine does
+    opened.wait(lambda: opened.session.encoder is not None, SECONDS)
+    assert opened.session.encoder.history[-1]["steps"] == STEPS
+    opened.annotate()
+    assert main(["finetune", "--project", str(project.folder), "--steps", "2", "--patch-size", "32"]) == 2  # not yet
+    opened.wait(lambda: Project.open(project.folder).journal(0).replay().planes, SECONDS)
+    assert main(["finetune", "--project", str(project.folder), "--steps", "2", "--patch-size", "32"]) == 0
+    opened.wait(lambda: opened.session.model is not None, SECONDS)
+    opened.session.shutdown()
+    assert Project.open(project.folder).models == [1]
+    assert opened.errors == []
+
+
+def test_ones_own_encoder_is_not_taken_for_one_from_elsewhere(
+    open_file: Callable[..., Window], image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_keeper, "WATCH", 100)
+    opened = open_file(image)
+    said: list[str] = []
+    opened.session.said.connect(lambda sentence, _: said.append(sentence))
+    opened.click("pretrain_button")
+    opened.wait(lambda: opened.session.encoder is not None and not opened.session.doing)
+    mine = opened.session.encoder
+    opened.wait((folder_beside(image) / "encoder.safetensors").exists, SECONDS)
+    opened.qtbot.wait(1500)
+    assert opened.session.encoder is mine
+    assert not [sentence for sentence in said if "elsewhere" in sentence]
+
+
+def test_a_project_that_is_only_looked_at_is_not_prepared(open_file: Callable[..., Window], image: Path) -> None:
+    first = open_file(image)
+    first.annotate()
+    wait_for(first, folder_beside(image))
+    second = open_file(image)
+    second.panel.elsewhere_button.click()
+    assert "cannot be written to" in second.errors[0]
