@@ -1,0 +1,330 @@
+"""What is lost when things break: processes are killed, files cut, disks filled, and what is left is counted.
+
+    xvfb-run -a .venv/bin/python benchmarks/faults.py paint 200   # the program is killed while strokes are painted
+    xvfb-run -a .venv/bin/python benchmarks/faults.py save 200    # … while models are saved
+    xvfb-run -a .venv/bin/python benchmarks/faults.py train 20    # the training process is killed
+    .venv/bin/python benchmarks/faults.py cut 2000                # a journal is cut off, or a piece of it is damaged
+    xvfb-run -a .venv/bin/python benchmarks/faults.py full FOLDER # FOLDER lies on a disk of 1 MB
+
+Each prints a row: fault, rounds, strokes at risk, strokes lost, torn files, outcome. A stroke is at risk if it was
+finished two seconds before the fault, or earlier. The exit status is 1 if one was lost or a file is torn.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+import btunet
+from btunet.journal import Block, Journal
+from btunet.project import Project
+
+SIDE, PLANES = 512, 3
+SAFE = 2.0  # seconds after which a stroke must be on the disk
+Row = tuple[str, int, int, int, int, str]
+
+
+# ---------------------------------------------------------------------------------------------- the program that is hit
+
+
+def session_on(image: Path) -> tuple[Any, Any]:
+    """Return Qt's application, and a session on an image, without a window to draw."""
+    from napari.components import ViewerModel
+    from qtpy.QtWidgets import QApplication
+
+    from napari_btunet._session import Session
+
+    class Quiet(Session):
+        def _ask_for_device(self) -> None:
+            pass
+
+    application = QApplication.instance() or QApplication([])
+    os.environ["BTUNET_PROJECTS"] = str(image.parent)
+    viewer = ViewerModel()
+    viewer.add_image(tifffile.imread(image), name="cells")
+    session = Quiet(viewer)
+    session.live.mode = "off"
+    session.viewer_kept = viewer  # a session does not keep its viewer alive
+    return application, session
+
+
+def every(milliseconds: int, act: Callable[[], Any]) -> Any:
+    """Call something again and again."""
+    from qtpy.QtCore import QTimer
+
+    timer = QTimer()
+    timer.timeout.connect(act)
+    timer.start(milliseconds)
+    return timer
+
+
+def place(number: int) -> tuple[int, int, int]:
+    """Return (plane, y, x) where a stroke of its own lies."""
+    row, column = divmod(number // PLANES, SIDE // 8)
+    return number % PLANES, row * 8 % SIDE + 2, column * 8 + 2
+
+
+def painter(image: Path) -> None:
+    """Paint a stroke every 60 ms, undo every seventh, and tell when each is finished."""
+    application, session = session_on(image)
+    layer, done = session.subject.strokes, [0]
+    layer.brush_size = 3
+
+    def paint() -> None:
+        number = done[0]
+        if number % 7 == 6:
+            layer.undo()
+        else:
+            layer.paint(place(number), 1 + number % 2)
+        done[0] += 1
+        sys.stdout.write(f"{number} {time.monotonic()}\n")
+        sys.stdout.flush()
+
+    timer = every(60, paint)
+    application.exec_()
+    timer.stop()
+
+
+def saver(image: Path) -> None:
+    """Save one model after the other."""
+    application, session = session_on(image)
+    rng = np.random.default_rng(0)
+
+    def save() -> None:
+        weights = {"head.weight": rng.random(2**20, np.float32)}
+        session.take(btunet.Model("unet", 1, ("Background", "Object"), weights))
+        session.keeper.save()
+        sys.stdout.write(f"{len(session.history.rounds)} {time.monotonic()}\n")
+        sys.stdout.flush()
+
+    timer = every(30, save)
+    application.exec_()
+    timer.stop()
+
+
+# ---------------------------------------------------------------------------------------------- the faults
+
+
+def strike(what: str, image: Path, wait: float) -> tuple[list[float], float]:
+    """Run a program on an image, kill it some seconds after its first act; return when acts were done, and the end."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, f"{what}-child", str(image)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    told = [process.stdout.readline()]
+    if not told[0]:
+        raise RuntimeError(f"the program ended with {process.wait()} before it did anything")
+    time.sleep(wait)
+    process.send_signal(signal.SIGKILL)
+    end = time.monotonic()
+    told += process.stdout.readlines()
+    process.wait()
+    return [float(line.split()[1]) for line in told if line.endswith("\n")], end
+
+
+def after(count: int) -> np.ndarray:
+    """Return the strokes (PLANES, SIDE, SIDE) after so many acts of the painter."""
+    from napari.layers import Labels
+
+    layer = Labels(np.zeros((PLANES, SIDE, SIDE), np.uint8))
+    layer.brush_size = 3
+    for number in range(count):
+        layer.undo() if number % 7 == 6 else layer.paint(place(number), 1 + number % 2)
+    return np.asarray(layer.data)
+
+
+def project_in(folder: Path) -> Project | None:
+    """Return the project that was made, if one was."""
+    found = next(folder.glob("*.btunet/project.json"), None)
+    return Project.open(found.parent) if found else None
+
+
+def with_image(act: Callable[[Path], Any]) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "cells.tif"
+        values = np.random.default_rng(0).integers(0, 99, (PLANES, SIDE, SIDE), np.uint8)
+        tifffile.imwrite(image, values, photometric="minisblack", metadata={"axes": "ZYX"})
+        return act(image)
+
+
+def paint(rounds: int) -> Row:
+    """Kill the program at random moments while it paints."""
+    at_risk = lost = torn = 0
+    for number in range(rounds):
+
+        def hit(image: Path, wait: float = random.Random(number).uniform(0, 6)) -> tuple[int, int, int]:
+            times, end = strike("paint", image, wait)
+            safe = sum(t < end - SAFE for t in times)
+            found = np.zeros((PLANES, SIDE, SIDE), np.uint8)
+            damaged = 0
+            if project := project_in(image.parent):
+                replayed = project.journal(0).replay()
+                damaged = int(replayed.damaged > 0)
+                for plane, values in replayed.planes.items():
+                    found[plane] = values
+            # nothing tells which moment was written last: one after the strokes at risk must be what is there
+            is_kept = any(np.array_equal(found, after(count)) for count in range(safe, len(times) + 2))
+            return safe, 0 if is_kept else safe, damaged
+
+        risk, gone, bad = with_image(hit)
+        at_risk, lost, torn = at_risk + risk, lost + gone, torn + bad
+    return "killed while painting", rounds, at_risk, lost, 0, f"{torn} records cut off and left out"
+
+
+def save(rounds: int) -> Row:
+    """Kill the program at random moments while it saves models."""
+    torn = models = 0
+    for number in range(rounds):
+
+        def hit(image: Path, wait: float = random.Random(number).uniform(0, 2)) -> tuple[int, int]:
+            strike("save", image, wait)
+            project = project_in(image.parent)
+            if project is None:
+                return 0, 0
+            for which in project.models:
+                try:
+                    btunet.Model.load(project.model(which))
+                except btunet.BtunetError:
+                    return len(project.models), 1
+            return len(project.models), 0
+
+        whole, bad = with_image(hit)
+        models, torn = models + whole, torn + bad
+    return "killed while saving models", rounds, 0, 0, torn, f"{models} models there, all of them open"
+
+
+def train(rounds: int) -> Row:
+    """Kill the training process at random moments; the strokes and the models of before must be there."""
+    import psutil
+
+    lost = torn = 0
+    sentences: set[str] = set()
+
+    def hit(image: Path) -> None:
+        nonlocal lost, torn
+        application, session = session_on(image)
+        said: list[str] = []
+        session.said.connect(lambda sentence, is_error: said.append(sentence) if is_error else None)
+        layer = session.subject.strokes
+        layer.brush_size = 3
+        for i in range(40):
+            layer.paint(place(i * 5), 1 + i % 2)
+        session.take(btunet.Model("unet", 1, ("Background", "Object"), {"head.weight": np.zeros(9, np.float32)}))
+        for number in range(rounds):
+            session.finetune(btunet.FinetuneSettings(minutes=1, batch=2, patch_size=32))
+            until = time.monotonic() + random.Random(number).uniform(0, 8)
+            while time.monotonic() < until:
+                application.processEvents()
+            for child in psutil.Process().children():
+                child.kill()
+            while session.doing:
+                application.processEvents()
+            sentences.update(said)
+            said.clear()
+        painted = np.array(layer.data)
+        session.shutdown()
+        project = project_in(image.parent)
+        assert project is not None
+        found = project.journal(0).replay().planes
+        lost += sum(not np.array_equal(values, found.get(p, 0 * values)) for p, values in enumerate(painted))
+        torn += len(project.models) != 1 or btunet.Model.load(project.model(1)) is None
+
+    with_image(hit)
+    return "training process killed", rounds, 40 * rounds, lost, torn, "; ".join(sorted(sentences))
+
+
+def cut(rounds: int) -> Row:
+    """Cut a journal off anywhere, or damage a piece of it: what lies before, or on either side, must be there."""
+    rng = np.random.default_rng(0)
+    at_risk = lost = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(rounds):
+            journal = Journal(Path(folder) / f"{number}.journal", 400, (64, 64))
+            ends = [0]
+            for plane in range(40):
+                journal.append([Block(plane, 3, 4, rng.integers(1, 3, (9, 9)).astype(np.uint8))])
+                ends.append(journal.path.stat().st_size)
+            data = bytearray(journal.path.read_bytes())
+            first = int(rng.integers(len(data)))
+            last = min(len(data), first + int(rng.integers(1, 200)))
+            if number % 2:
+                data, last = data[:first], len(data)
+            else:
+                data[first:last] = rng.bytes(last - first)
+            journal.path.write_bytes(data)
+            found = Journal(journal.path, 400, (64, 64)).replay().planes
+            whole = [p for p in range(40) if ends[p + 1] <= first or ends[p] >= last]
+            at_risk, lost = at_risk + len(whole), lost + sum(p not in found for p in whole)
+            journal.path.unlink()
+    return "journal cut off or damaged", rounds, at_risk, lost, 0, "every whole record is read"
+
+
+def full(folder: str) -> Row:
+    """Paint on an image on a small disk until it is full, make room, and look whether everything is there."""
+    image = Path(folder) / "cells.tif"
+    rng = np.random.default_rng(0)
+    tifffile.imwrite(image, np.zeros((PLANES, SIDE // 4, SIDE // 4), np.uint8), photometric="minisblack")
+    application, session = session_on(image)
+    said: list[str] = []
+    session.said.connect(lambda sentence, _: said.append(sentence))
+    layer = session.subject.strokes
+
+    def live(condition: Callable[[], bool], seconds: float = 20) -> bool:
+        until = time.monotonic() + seconds
+        while not condition() and time.monotonic() < until:
+            application.processEvents()
+        return condition()
+
+    layer.data_setitem(tuple(np.array([n]) for n in (0, 5, 5)), 1)
+    assert live(lambda: project_in(image.parent) is not None)
+    ballast = Path(folder) / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+    for _ in range(10):
+        where = tuple(rng.integers(0, n, 3000) for n in layer.data.shape)
+        layer.data_setitem(where, int(rng.integers(1, 3)))
+    is_told = live(lambda: any("No space left" in sentence for sentence in said))
+    ballast.unlink()
+    is_back = live(lambda: not session.keeper.trouble and any("saved again" in sentence for sentence in said))
+    painted = np.array(layer.data)
+    session.shutdown()
+    project = project_in(image.parent)
+    assert project is not None
+    found = project.journal(0).replay()
+    lost = sum(not np.array_equal(values, found.planes.get(p, 0 * values)) for p, values in enumerate(painted))
+    outcome = f"{'told' if is_told else 'NOT TOLD'}, {'saved when there was room' if is_back else 'NOT SAVED'}"
+    return "disk full", 1, 11, lost, 0, outcome
+
+
+def main() -> int:
+    """Do what the command line says; return 1 if something was lost."""
+    what, argument = sys.argv[1:]
+    children = {"paint-child": painter, "save-child": saver}
+    if what in children:
+        children[what](Path(argument))
+        return 0
+    if what == "full":
+        row = full(argument)
+    else:
+        row = {"paint": paint, "save": save, "train": train, "cut": cut}[what](int(argument))
+    sys.stdout.write("| " + " | ".join(map(str, row)) + " |\n")
+    return int(row[3] > 0 or row[4] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
