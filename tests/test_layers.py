@@ -46,7 +46,9 @@ LAYERS = (
         "spots",
         "instant",
         "guide",
+        "measures",
         "model",
+        "objects",
         "checkpoint",
         "memory",
         "optimise",
@@ -56,7 +58,7 @@ LAYERS = (
         "unfinished",
     },
     {"pretraining", "finetuning", "answering", "prediction", "streaming", "evaluation"},
-    {"studies", "jobs"},
+    {"studies", "jobs", "inventory"},
     {"cli", "__init__", "__main__"},
 )
 TASKS = LAYERS[3]

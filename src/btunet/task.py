@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -104,3 +104,15 @@ def run(task: Task[Result], on_progress: Callable[[Progress], Any] | None = None
                 result: Result = end.value
                 return result
             reply = on_progress(progress) if on_progress else None
+
+
+def titled(task: Task[Result], title: str) -> Task[tuple[Result, bool]]:
+    """Run a task as part of another, with a word added to its progress; return also whether it was stopped."""
+    reply: Reply = None
+    with closing(task):
+        while True:
+            try:
+                progress = task.send(reply)
+            except StopIteration as end:
+                return end.value, reply is True
+            reply = yield replace(progress, stage=progress.stage + title)
