@@ -107,12 +107,13 @@ def run(task: Task[Result], on_progress: Callable[[Progress], Any] | None = None
 
 
 def titled(task: Task[Result], title: str) -> Task[tuple[Result, bool]]:
-    """Run a task as part of another, with a word added to its progress; return also whether it was stopped."""
-    reply: Reply = None
+    """Run a task as part of another, with a word added to its progress; return also whether it was asked to stop."""
+    reply, stopped = None, False
     with closing(task):
         while True:
             try:
                 progress = task.send(reply)
             except StopIteration as end:
-                return end.value, reply is True
+                return end.value, stopped
             reply = yield replace(progress, stage=progress.stage + title)
+            stopped |= reply is True  # it may go on for a while, in another process
