@@ -33,6 +33,7 @@ from ._curve import Curve
 from ._form import SettingsForm
 from ._live import MODES
 from ._network import NetworkChoice
+from ._objects import ObjectsSection
 from ._session import Session, session_of
 
 MASKS = "TIFF with the image's axes (*.tif);;PNG, one per plane (*.png);;Zarr (*.zarr)"
@@ -153,6 +154,9 @@ class Panel(QWidget):
         for title, form in (("Pre-training", self.pretrain_form), ("Fine-tuning", self.finetune_form)):
             self.more.addWidget(_heading(title))
             self.more.addWidget(form.container.native)
+        self.objects_section = ObjectsSection(self.session, self._beside)
+        self.more.addWidget(_heading("Objects"))
+        self.more.addWidget(self.objects_section)
         rows.addWidget(self.more)
 
     # ------------------------------------------------------------------------------------------ reacting
