@@ -43,6 +43,7 @@ LAYERS = (
         "heldout",
         "comparison",
         "crossfit",
+        "contradictions",
         "spots",
         "instant",
         "guide",

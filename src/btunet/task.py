@@ -61,6 +61,7 @@ class Progress:
     planes: tuple[PredictedPlane, ...] = ()
     estimates: Mapping[int, Estimate] | None = None  # class → how good it is; None says nothing new
     spots: tuple[Spot, ...] | None = None  # where to paint next, the best first; None says nothing new
+    doubts: tuple[Spot, ...] | None = None  # strokes that contradict the others, the surest first; None: nothing new
 
 
 @dataclass(frozen=True)
