@@ -64,6 +64,14 @@ def test_no_part_is_smaller_than_the_smallest_object_and_no_pixel_is_lost() -> N
     np.testing.assert_array_equal(found, pair)
 
 
+def test_a_pixel_that_hangs_on_by_a_corner_is_not_lost_by_splitting() -> None:
+    pair = discs((30, 30), (30, 46))
+    pair[31, [19, 57]] = 1
+    found = instances(pair, SPLIT)
+    assert found[31, 19] == found[30, 30] > 0
+    assert found[31, 57] == found[30, 46] > 0
+
+
 def test_splitting_changes_no_object_that_is_whole_and_uses_every_number_once() -> None:
     rng = np.random.default_rng(0)
     mask = discs(*((int(a), int(b)) for a, b in rng.integers(0, 200, (60, 2))), radius=9, shape=(200, 200))
