@@ -47,7 +47,7 @@ def _row(f: Field[Any]) -> Any:
     options = {"tooltip": limits["help"]}
     if limits["choices"]:
         options["choices"] = limits["choices"]
-    elif isinstance(f.default, int | float):
+    elif isinstance(f.default, int | float) and not isinstance(f.default, bool):
         options |= {key: limits[key] for key in ("min", "max") if limits[key] is not None}
         options.setdefault("max", 2**31 - 1)
         if isinstance(f.default, float):

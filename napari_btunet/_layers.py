@@ -72,30 +72,50 @@ def add_labels(viewer: Viewer, image: Image, name: str, role: str, classes: int)
     from napari.layers import Labels
 
     stack = stack_of(image)
-    geometry = {key: getattr(image, key) for key in GEOMETRY}
-    if "C" in stack.axes:  # a channel axis comes first; labels have none
-        geometry = {key: value[1:] for key, value in geometry.items() if key in ("scale", "translate")}
-        geometry["units"], geometry["axis_labels"] = image.units[1:], image.axis_labels[1:]
     layer = Labels(
         np.zeros(stack.spatial_shape, np.uint8),
         name=name,
         metadata={ROLE: {"role": role, "image": image.name}},
         opacity=0.8 if role == "strokes" else 0.5,
-        **geometry,
+        **_geometry(image, stack),
     )
     colour(layer, classes)
-    active = viewer.layers.selection.active
-    if role == "prediction":  # below the strokes, and the brush stays in the user's hand
-        strokes = [i for i, other in enumerate(viewer.layers) if role_of(other) == "strokes"]
-        viewer.layers.insert(min(strokes, default=len(viewer.layers)), layer)
-        viewer.layers.selection.active = active
+    if role == "prediction":
+        _insert_below_strokes(viewer, layer)
     else:
         viewer.layers.append(layer)
     return layer
 
 
+def add_objects(viewer: Viewer, image: Image, name: str, numbers: np.ndarray) -> Labels:
+    """Add numbers of objects that lie on an image, each in a colour of its own."""
+    from napari.layers import Labels
+
+    role = {"role": "objects", "image": image.name}
+    layer = Labels(numbers, name=name, metadata={ROLE: role}, opacity=0.7, **_geometry(image, stack_of(image)))
+    _insert_below_strokes(viewer, layer)
+    return layer
+
+
+def _geometry(image: Image, stack: btunet.Stack) -> dict[str, Any]:
+    """Return what makes labels lie exactly on an image."""
+    geometry = {key: getattr(image, key) for key in GEOMETRY}
+    if "C" in stack.axes:  # a channel axis comes first; labels have none
+        geometry = {key: value[1:] for key, value in geometry.items() if key in ("scale", "translate")}
+        geometry["units"], geometry["axis_labels"] = image.units[1:], image.axis_labels[1:]
+    return geometry
+
+
+def _insert_below_strokes(viewer: Viewer, layer: Labels) -> None:
+    """Insert a layer where it hides no stroke; the brush stays in the user's hand."""
+    active = viewer.layers.selection.active
+    strokes = [i for i, other in enumerate(viewer.layers) if role_of(other) == "strokes"]
+    viewer.layers.insert(min(strokes, default=len(viewer.layers)), layer)
+    viewer.layers.selection.active = active
+
+
 def role_of(layer: Any) -> str:
-    """Return what a layer is to the plugin: "strokes", "prediction" or nothing."""
+    """Return what a layer is to the plugin: "strokes", "prediction", "objects", "spot" or nothing."""
     return str(layer.metadata.get(ROLE, {}).get("role", "")) if isinstance(layer.metadata, dict) else ""
 
 

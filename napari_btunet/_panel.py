@@ -33,6 +33,7 @@ from ._curve import Curve
 from ._form import SettingsForm
 from ._live import MODES
 from ._network import NetworkChoice
+from ._objects import ObjectsSection
 from ._session import Session, session_of
 
 MASKS = "TIFF with the image's axes (*.tif);;PNG, one per plane (*.png);;Zarr (*.zarr)"
@@ -157,6 +158,9 @@ class Panel(QWidget):
             QPushButton("Pre-train elsewhere…"), "elsewhere_button", "write a script for another machine or a cluster"
         )
         self.more.addWidget(self.elsewhere_button)
+        self.objects_section = ObjectsSection(self.session, self._beside)
+        self.more.addWidget(_heading("Objects"))
+        self.more.addWidget(self.objects_section)
         rows.addWidget(self.more)
 
     # ------------------------------------------------------------------------------------------ reacting

@@ -22,6 +22,7 @@ from ._job import Job
 from ._keeper import Keeper
 from ._live import Live
 from ._models import Models
+from ._objects import Objects
 from ._spots import show_spot
 from ._writer import export_masks
 
@@ -48,6 +49,7 @@ class Session(Models):
         self.exported: list[Path] = []
         self.spare = btunet.Spare()
         self.live = Live(self.spare, self._show_answer, self._on_judged, lambda why: self.said.emit(why, False))
+        self.objects = Objects(self)
         self._wants_spot = False
         self._is_unanswered = False  # strokes came while something else predicted
         self._is_behind = False  # strokes came that the model was not trained with
@@ -115,7 +117,7 @@ class Session(Models):
 
     @property
     def doing(self) -> str:
-        """What runs: "import", "pretrain", "prepare", "finetune", "predict", "export" or nothing."""
+        """What runs: "import", "pretrain", "prepare", "finetune", "predict", "export", "objects", "table", or ""."""
         return self.job.title if self.job is not None else ""
 
     @property
@@ -265,10 +267,15 @@ class Session(Models):
         elif subject is None or self.model is None:
             self.said.emit(NO_IMAGE if subject is None else NO_MODEL, True)
         elif subject.prediction is None or not subject.is_predicted:
-            self.predict()
-            self._then = lambda: self.export(path) if subject.is_predicted else None
+            self.after_predicting(lambda: self.export(path))
         else:
             self._begin("export", [subject.image], export_masks(path, subject.prediction.data, subject.stack))
+
+    def after_predicting(self, then: Callable[[], None]) -> None:
+        """Predict the chosen image, or say what is missing, then go on with something else if all was predicted."""
+        self.predict()
+        if subject := self.subject if self.is_busy else None:
+            self._then = lambda: then() if subject.is_predicted else None
 
     def stop(self) -> None:
         """Stop the running job and keep what it has."""
@@ -395,6 +402,8 @@ class Session(Models):
             self.said.emit(f"Ready: {how}. The encoder is taken in when it is there.", False)
         elif kind == "predict":
             self._finish_prediction()
+        elif kind in ("objects", "table"):
+            self.objects.take(kind, self._at_work[0], result)
         elif kind == "export":
             self.exported = result
             files = str(result[0]) if len(result) == 1 else f"{len(result)} files in {result[0].parent}"

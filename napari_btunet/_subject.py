@@ -61,6 +61,10 @@ class Subject:
                 return layer
         return None
 
+    def named(self, what: str) -> str:
+        """Return what a layer of this image is called."""
+        return f"{what}{self._suffix}"
+
     @property
     def stack(self) -> btunet.Stack:
         """The image as the engine sees it."""

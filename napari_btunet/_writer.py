@@ -18,10 +18,10 @@ def export_masks(
 ) -> Generator[btunet.Progress, btunet.Reply, list[Path]]:
     """Write a prediction layer's numbers as masks beside their image, as a task; returns the files."""
     yield btunet.Progress("writing", 0, 0)
-    return btunet.write(path, _mask_of(prediction), stack)
+    return btunet.write(path, mask_of(prediction), stack)
 
 
-def _mask_of(labels: np.ndarray) -> np.ndarray:
+def mask_of(labels: np.ndarray) -> np.ndarray:
     """Return masks that count from 0 = background for labels that count from 1."""
     return np.where(labels == 0, 0, labels - BACKGROUND).astype(labels.dtype)
 
@@ -33,8 +33,8 @@ def write_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     layers are written as they are.
     """
     mask = np.asarray(data)
-    if attributes.get("metadata", {}).get(ROLE):
-        mask = _mask_of(mask)
+    if attributes.get("metadata", {}).get(ROLE, {}).get("role") in ("strokes", "prediction"):
+        mask = mask_of(mask)
     axes = btunet.as_stack(mask).axes
     scale = tuple(float(abs(s)) for s in attributes.get("scale", ()))
     stack = btunet.Stack(mask, axes, str(attributes.get("name", "mask")), scale if any(s != 1 for s in scale) else ())

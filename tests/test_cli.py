@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from btunet import FinetuneSettings, Model, PredictSettings, PretrainSettings, read
+from btunet import FinetuneSettings, Model, ObjectSettings, PredictSettings, PretrainSettings, read
 from btunet.cli import main
 
 Shell = Callable[..., tuple[int, str, str]]
@@ -90,6 +90,19 @@ def test_everything_from_images_to_scores_works_with_strokes(data: Path, shell: 
     assert report["planes"] == 3 and set(report["classes"]) == {"1"}
 
 
+def test_objects_of_masks_are_numbered_and_measured(data: Path, shell: Shell) -> None:
+    status, out, _ = shell(
+        "objects masks --images images --out counted --classes disc --split --smallest 20 --plane-by-plane"
+    )
+    assert status == 0
+    assert out.split() == ["counted/one_objects.tif", "counted/two_objects.tif", "counted/objects.csv"]
+    heading, *rows = (data / "counted" / "objects.csv").read_text().splitlines()
+    assert heading.startswith("image,label,class,class_name,area_pixels,")
+    assert rows[0].startswith("one.png,1,1,disc,")
+    counts = [int(read(data / "counted" / f"{name}_objects.tif").data.max()) for name in ("one", "two")]
+    assert len(rows) == sum(counts)
+
+
 def test_dense_masks_are_learned_from(data: Path, shell: Shell) -> None:
     line = "finetune --images images/one.png images/two.tif --labels masks/two.tif masks/one.png --dense"
     status, _, err = shell(f"{line} --out m.safetensors", *QUICK)
@@ -159,7 +172,13 @@ def test_info_says_what_a_file_is(data: Path, shell: Shell, model: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("verb", "settings"), [("pretrain", PretrainSettings), ("finetune", FinetuneSettings), ("predict", PredictSettings)]
+    ("verb", "settings"),
+    [
+        ("pretrain", PretrainSettings),
+        ("finetune", FinetuneSettings),
+        ("predict", PredictSettings),
+        ("objects", ObjectSettings),
+    ],
 )
 def test_every_setting_is_a_flag_with_its_help(shell: Shell, verb: str, settings: type) -> None:
     status, out, _ = shell(f"{verb} --help")
@@ -174,7 +193,7 @@ def test_every_setting_is_a_flag_with_its_help(shell: Shell, verb: str, settings
 def test_help_names_every_command(shell: Shell) -> None:
     status, out, _ = shell("--help")
     assert status == 0
-    assert all(verb in out for verb in ("pretrain", "finetune", "predict", "evaluate", "info"))
+    assert all(verb in out for verb in ("pretrain", "finetune", "predict", "objects", "evaluate", "info"))
 
 
 @pytest.mark.parametrize("settings", [PretrainSettings, FinetuneSettings])

@@ -33,8 +33,10 @@ def judged(image: np.ndarray, target: np.ndarray, folds: Folds) -> dict[int, np.
     folds.deal(0, 0, target)
     seen = look([Source(as_stack(image), Normalisation())], annotations, 0)
     found: dict[int, np.ndarray] = {}
-    for numbers, shares in judgements(seen, folds, annotations.targets, 2, 0):
+    for numbers, shares, sure in judgements(seen, folds, annotations.targets, 2, 0):
         assert not found.keys() & set(numbers)
+        np.testing.assert_allclose(sure.sum(1), 1, rtol=1e-5)
+        assert (sure.argmax(1) == shares.argmax(1)).all()
         found |= dict(zip(numbers, shares, strict=True))
     return found
 

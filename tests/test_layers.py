@@ -44,10 +44,13 @@ LAYERS = (
         "heldout",
         "comparison",
         "crossfit",
+        "contradictions",
         "spots",
         "instant",
         "guide",
+        "measures",
         "model",
+        "objects",
         "checkpoint",
         "memory",
         "optimise",
@@ -58,7 +61,7 @@ LAYERS = (
         "unfinished",
     },
     {"pretraining", "finetuning", "answering", "prediction", "streaming", "evaluation", "elsewhere"},
-    {"studies", "jobs"},
+    {"studies", "jobs", "inventory"},
     {"cli", "__init__", "__main__"},
 )
 TASKS = LAYERS[3]

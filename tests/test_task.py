@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from btunet import Progress, Steer, Task, run
+from btunet.task import titled
 
 
 def count(steps: int, log: list[str]) -> Task[int]:
@@ -36,6 +37,18 @@ def test_every_progress_is_shown_and_true_stops() -> None:
     assert run(count(9, log), look) == 2
     assert seen == [1, 2]
     assert log == ["False", "True", "cleaned up"]
+
+
+def test_a_task_within_another_tells_whether_it_was_asked_to_stop_even_if_it_goes_on() -> None:
+    def deaf() -> Task[str]:
+        for step in range(3):
+            yield Progress("working", step, 3)
+        return "done"
+
+    stages: list[str] = []
+    assert run(titled(deaf(), " 1/2"), lambda progress: stages.append(progress.stage)) == ("done", False)
+    assert stages == ["working 1/2"] * 3
+    assert run(titled(deaf(), ""), lambda progress: progress.step == 1) == ("done", True)
 
 
 def test_a_steer_reaches_the_task_as_it_is() -> None:

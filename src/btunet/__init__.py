@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from .finetuning import finetune as finetune
     from .images import Stack as Stack
     from .images import as_stack as as_stack
+    from .inventory import objects_of_files as objects_of_files
     from .jobs import predict_files as predict_files
     from .labels import check_strokes as check_strokes
+    from .measures import measure_objects as measure_objects
+    from .measures import write_table as write_table
     from .model import Model as Model
+    from .objects import make_objects as make_objects
     from .prediction import predict as predict
     from .prediction import predict_probabilities as predict_probabilities
     from .pretraining import pretrain as pretrain
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from .reading import pair as pair
     from .reading import read as read
     from .settings import FinetuneSettings as FinetuneSettings
+    from .settings import ObjectSettings as ObjectSettings
     from .settings import PredictSettings as PredictSettings
     from .settings import PretrainSettings as PretrainSettings
     from .settings import StudySettings as StudySettings
@@ -63,14 +68,17 @@ _HOME = {
     "evaluation": ["evaluate"],
     "finetuning": ["finetune"],
     "images": ["Stack", "as_stack"],
+    "inventory": ["objects_of_files"],
     "jobs": ["predict_files"],
     "labels": ["check_strokes"],
+    "measures": ["measure_objects", "write_table"],
     "model": ["Model"],
+    "objects": ["make_objects"],
     "prediction": ["predict", "predict_probabilities"],
     "pretraining": ["pretrain"],
     "process": ["Spare", "in_child"],
     "reading": ["find", "pair", "read"],
-    "settings": ["FinetuneSettings", "PredictSettings", "PretrainSettings", "StudySettings"],
+    "settings": ["FinetuneSettings", "ObjectSettings", "PredictSettings", "PretrainSettings", "StudySettings"],
     "streaming": ["predict_to"],
     "studies": ["study"],
     "task": ["Estimate", "PredictedPlane", "Progress", "Reply", "Spot", "Steer", "Task", "run"],

@@ -40,7 +40,7 @@ def paint(mask: np.ndarray, per_class: int, rng: Generator) -> np.ndarray:
         for start in rng.choice(likely.size, per_class, p=likely / likely.sum()):
             for y, x in _line(inside, divmod(int(start), mask.shape[1]), rng):
                 radius = min(BRUSH, float(inside[y, x]) - 0.5)
-                rows, columns = disk((y, x), max(radius, 0.75), shape=mask.shape)  # type: ignore[no-untyped-call]
+                rows, columns = disk((y, x), max(radius, 0.75), shape=mask.shape)
                 strokes[rows, columns] = np.where(mask[rows, columns] == k, k + 1, strokes[rows, columns])
     return strokes
 

@@ -13,9 +13,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from .contradictions import contradictions
 from .crossfit import judgements
 from .device import pick_device, settle
-from .folds import Folds
+from .folds import Folds, Stroke
 from .guide import Guide
 from .honest import estimate
 from .images import Stack, as_stack
@@ -72,8 +73,9 @@ def answer(
     ------
     Progress
         ``planes``: parts of the plane in sight; ``estimates``, without a model: Dice of each class from held-out
-        strokes, empty if there are too few; ``spots``: where to paint next, also before anything is painted; ``step``
-        counts the answers. The reply ``True`` stops; a `Steer` moves the look and replaces the strokes of planes.
+        strokes, empty if there are too few; with them ``doubts``: strokes that contradict the others; ``spots``: where
+        to paint next, also before anything is painted; ``step`` counts the answers. The reply ``True`` stops; a `Steer`
+        moves the look and replaces the strokes of planes.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def answer(
         If images and strokes do not belong together.
     """
     stacks = [as_stack(image, name=f"image {i}") for i, image in enumerate(images)]
-    answerer = _Answerer(stacks, targets_of_strokes(stacks, strokes), len(classes), look_at, model, seed)
+    answerer = _Answerer(stacks, targets_of_strokes(stacks, strokes), classes, look_at, model, seed)
     reply: Reply = None
     said = Progress(STAGE, 0, 0)
     while reply is not True:
@@ -107,17 +109,17 @@ class _Answerer:
         self,
         stacks: Sequence[Stack],
         targets: Targets,
-        classes: int,
+        classes: Sequence[str],
         look_at: tuple[int, int],
         model: Model | None,
         seed: int,
     ) -> None:
         self.answers = 0
-        self._model = model if model and len(model.classes) == classes else None
+        self._model = model if model and len(model.classes) == len(classes) else None
         self._network = settle(self._model.build()).eval() if self._model else None
         normalisation = self._model.normalisation if self._model else Normalisation()
         self._sources = [Source(stack, normalisation) for stack in stacks]
-        self._classes, self._look_at, self._seed = classes, look_at, seed
+        self._names, self._classes, self._look_at, self._seed = classes, len(classes), look_at, seed
         self._annotations, self._folds = Annotations(), Folds()
         self._guide: Guide | None = None
         self._candidates = Candidates(self._sources, seed)
@@ -191,13 +193,17 @@ class _Answerer:
         assert self._guide is not None
         targets, folds = self._annotations.targets, self._folds
         seen = look(self._sources, self._annotations, self._seed, self._guide.memory)
-        kinds, shares = list[int](), list[np.ndarray]()
-        for numbers, found in judgements(seen, folds, targets, self._classes, self._seed):
-            kinds += [folds.strokes[n].kind for n in numbers]
-            shares += list(found)
+        strokes, shares, sure = list[Stroke](), list[np.ndarray](), list[np.ndarray]()
+        for numbers, share, probability in judgements(seen, folds, targets, self._classes, self._seed):
+            strokes += [folds.strokes[n] for n in numbers]
+            shares += list(share)
+            sure += list(probability)
             yield NOTHING
-        together = np.array(shares).reshape(-1, self._classes)
-        yield replace(NOTHING, estimates=estimate(kinds, together, self._predicted(), self._seed))
+        together, certain = (np.array(values).reshape(-1, self._classes) for values in (shares, sure))
+        shapes = {key: target.shape for key, target in targets.items()}
+        doubts = contradictions(strokes, together, certain, self._names, shapes)
+        estimates = estimate([stroke.kind for stroke in strokes], together, self._predicted(), self._seed)
+        yield replace(NOTHING, estimates=estimates, doubts=doubts)
 
     def _suggest(self, network: Network | Pixels | None) -> Iterator[Progress]:
         """Yield where to paint next, after a turn of nothing for every window that is looked at."""

@@ -22,7 +22,7 @@ from .images import Stack
 from .model import Model
 from .project import Project, absolute
 from .reading import find, pair, read, stem
-from .settings import FinetuneSettings, PredictSettings, PretrainSettings, Settings, StudySettings
+from .settings import FinetuneSettings, ObjectSettings, PredictSettings, PretrainSettings, Settings, StudySettings
 from .task import Progress, Strokes, Task, run
 
 logger = logging.getLogger(__name__)
@@ -65,12 +65,13 @@ def _same(f: dataclasses.Field[Any]) -> Any:
 
 if TYPE_CHECKING:
     from .settings import FinetuneSettings as FinetuneFlags
+    from .settings import ObjectSettings as ObjectFlags
     from .settings import PredictSettings as PredictFlags
     from .settings import PretrainSettings as PretrainFlags
     from .settings import StudySettings as StudyFlags
 else:
     PretrainFlags, FinetuneFlags, PredictFlags = map(flags, (PretrainSettings, FinetuneSettings, PredictSettings))
-    StudyFlags = flags(StudySettings)
+    StudyFlags, ObjectFlags = map(flags, (StudySettings, ObjectSettings))
 
 
 @app.command
@@ -320,6 +321,41 @@ def _files_of(project: Project) -> list[Path]:
 
 
 @app.command
+def objects(
+    *masks: Path,
+    out: Path,
+    images: Annotated[list[Path] | None, Many] = None,
+    classes: Annotated[list[str] | None, Many] = None,
+    format: Literal["tiff", "zarr"] = "tiff",
+    settings: Annotated[ObjectFlags | None, Flat] = None,
+) -> int:
+    """Give every object of masks a number and measure it: name_objects for every mask, objects.csv for all.
+
+    Parameters
+    ----------
+    masks
+        Mask files or folders: 0 = background, 1.. = classes.
+    out
+        Folder for both.
+    images
+        Their images, of the same names: brightness is measured in them; axes and pixel size are theirs.
+    classes
+        Names of classes 1, 2, ...
+    format
+        Kind of file of the numbered objects.
+    """
+    from .inventory import objects_of_files
+
+    _check_folder(out)
+    named = ("background", *classes) if classes else ()
+    task = objects_of_files(find(masks), out, settings, images=find(images or ()), classes=named, format=format)
+    with _Console() as console:
+        for path in run(task, console.show):
+            print(path)
+    return INTERRUPTED if console.interrupted else 0
+
+
+@app.command
 def evaluate(predictions: Path, truth: Path, *, json_file: Annotated[Path | None, Parameter("--json")] = None) -> int:
     """Score masks against true masks of the same name.
 
@@ -494,7 +530,7 @@ def _blame(error: Exception) -> None:
 def _check_alone(command: Callable[..., Any]) -> None:
     """Refuse to do the same work, and write the same files, several times at once."""
     size = place()[1]
-    if size > 1 and command in (finetune, predict, study):
+    if size > 1 and command in (finetune, predict, objects, study):
         raise ValueError(f"{command.__name__} runs in one process, not in {size}; start it without torchrun")
 
 

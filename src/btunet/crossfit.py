@@ -13,7 +13,7 @@ from .labels import IGNORE, Targets
 
 def judgements(
     seen: Seen, folds: Folds, targets: Targets, classes: int, seed: int
-) -> Iterator[tuple[list[int], np.ndarray]]:
+) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
     """Yield, a fold at a time, what a classifier makes of strokes that it did not learn.
 
     Parameters
@@ -31,9 +31,10 @@ def judgements(
 
     Yields
     ------
-    strokes, shares
-        Numbers of S strokes in ``folds.strokes``, and (S, K): the share of each one's pixels that is taken for each
-        class. A stroke is left out if none of its pixels was seen, or if without its fold a class is unknown.
+    strokes, shares, sure
+        Numbers of S strokes in ``folds.strokes``; (S, K): the share of each one's pixels that is taken for each class;
+        (S, K): the probability of each class, the mean over its pixels. A stroke is left out if none of its pixels was
+        seen, or if without its fold a class is unknown.
     """
     of = _stroke_of(seen, folds)
     dealt = np.array([stroke.fold for stroke in folds.strokes])[of]  # (P,)
@@ -42,10 +43,11 @@ def judgements(
         if not asked.any() or set(seen.labels[learned]) != set(seen.labels):
             continue
         classifier = InstantClassifier(seen.responses[learned], seen.labels[learned], classes, seed)
-        found = classifier(seen.responses[asked]).argmax(1)
+        found = classifier(seen.responses[asked])  # (P, K)
         numbers = np.unique(of[asked])
-        counts = np.stack([np.bincount(found[of[asked] == n], minlength=classes) for n in numbers])  # (S, K)
-        yield numbers.tolist(), counts / counts.sum(1, keepdims=True)
+        mine = [found[of[asked] == n] for n in numbers]
+        counts = np.stack([np.bincount(pixels.argmax(1), minlength=classes) for pixels in mine])  # (S, K)
+        yield numbers.tolist(), counts / counts.sum(1, keepdims=True), np.stack([pixels.mean(0) for pixels in mine])
 
 
 def _stroke_of(seen: Seen, folds: Folds) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from .model import Model
 from .reading import read, stem
 from .settings import PredictSettings
 from .streaming import predict_to
-from .task import Progress, Reply, Result, Task, run
+from .task import Progress, Task, run, titled
 from .unfinished import Finished, fingerprint_of_image, fingerprint_of_model
 from .workers import workers
 from .writing import FORMATS
@@ -125,25 +124,13 @@ def predict_files(
         left = [] if stopped else [job for job in left if not made[job]]  # divided ones, which are finished here
     for number, job in enumerate(left, 1):
         title = f" {number}/{len(left)}" if len(left) > 1 else ""
-        files, stopped = yield from _titled(job.task(), title)
+        files, stopped = yield from titled(job.task(), title)
         keep(job, files)
         if stopped:
             break
     if all(made.values()):
         finished.discard()
     return [path for files in made.values() for path in files]
-
-
-def _titled(task: Task[Result], title: str) -> Task[tuple[Result, bool]]:
-    """Run a task as part of another, with a word added to its progress; return also whether it was stopped."""
-    reply: Reply = None
-    with closing(task):
-        while True:
-            try:
-                progress = task.send(reply)
-            except StopIteration as end:
-                return end.value, reply is True
-            reply = yield replace(progress, stage=progress.stage + title)
 
 
 def _elsewhere(

@@ -137,3 +137,16 @@ class PredictSettings(Settings):
     memory: int = param(
         512, "memory for pixels read and written at a time, megabytes; the network's comes on top", min=16, max=10**6
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectSettings(Settings):
+    """Objects of a mask, each with a number of its own."""
+
+    smallest: int = param(1, "smallest object that is kept, pixels", min=1)
+    fill_holes: bool = param(False, "fill what one object of one class encloses")
+    split: bool = param(False, "split objects of one class that touch, at the necks between them")
+    neck: float = param(
+        0.75, "split where a neck is narrower, on each side, than both objects by this much, pixels", min=0.25, max=1000
+    )
+    plane_by_plane: bool = param(False, "do not connect the planes of a z-stack: every plane has objects of its own")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -61,6 +61,7 @@ class Progress:
     planes: tuple[PredictedPlane, ...] = ()
     estimates: Mapping[int, Estimate] | None = None  # class → how good it is; None says nothing new
     spots: tuple[Spot, ...] | None = None  # where to paint next, the best first; None says nothing new
+    doubts: tuple[Spot, ...] | None = None  # strokes that contradict the others, the surest first; None: nothing new
 
 
 @dataclass(frozen=True)
@@ -104,3 +105,16 @@ def run(task: Task[Result], on_progress: Callable[[Progress], Any] | None = None
                 result: Result = end.value
                 return result
             reply = on_progress(progress) if on_progress else None
+
+
+def titled(task: Task[Result], title: str) -> Task[tuple[Result, bool]]:
+    """Run a task as part of another, with a word added to its progress; return also whether it was asked to stop."""
+    reply, stopped = None, False
+    with closing(task):
+        while True:
+            try:
+                progress = task.send(reply)
+            except StopIteration as end:
+                return end.value, stopped
+            reply = yield replace(progress, stage=progress.stage + title)
+            stopped |= reply is True  # it may go on for a while, in another process

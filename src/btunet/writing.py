@@ -45,8 +45,8 @@ def write(path: str | Path, mask: np.ndarray, like: Stack) -> list[Path]:
         )
     if mask.dtype.kind not in "bui" or mask.min() < 0:
         raise ValueError(f"the mask holds {mask.dtype} values from {mask.min()}; expected whole numbers from 0")
-    mask = np.asarray(mask).astype(np.min_scalar_type(int(mask.max())), copy=False)
-    return _write_checked(Path(path), mask.reshape(-1, 1, *mask.shape[-2:]), like)
+    dtype = np.min_scalar_type(int(mask.max()))
+    return _write_checked(Path(path), np.asarray(mask).reshape(-1, 1, *mask.shape[-2:]), dtype, like)
 
 
 def write_probabilities(path: str | Path, probabilities: np.ndarray, like: Stack) -> Path:
@@ -55,22 +55,25 @@ def write_probabilities(path: str | Path, probabilities: np.ndarray, like: Stack
     In zarr the channel axis comes before Z, where OME-Zarr wants it. Raises as `write` does.
     """
     found = probabilities.astype(np.float32, copy=False)
-    return _write_checked(Path(path), found.reshape(-1, *found.shape[-3:]), like, found.shape[-3])[0]
+    return _write_checked(Path(path), found.reshape(-1, *found.shape[-3:]), found.dtype, like, found.shape[-3])[0]
 
 
-def _write_checked(path: Path, planes: np.ndarray, like: Stack, channels: int = 0) -> list[Path]:
-    """Write (planes, C, Y, X) beside the target, compare, then move into place: a failure harms nothing there."""
+def _write_checked(path: Path, planes: np.ndarray, dtype: np.dtype, like: Stack, channels: int = 0) -> list[Path]:
+    """Write (planes, C, Y, X) beside the target, compare, then move into place: a failure harms nothing there.
+
+    The type is changed plane by plane, so that an array on a disk stays there.
+    """
     check_target(path, like)
     y, x = (slice(0, n) for n in like.plane_shape)
     place = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with explaining(path):
             place.mkdir(parents=True)
-            target = open_target(place / path.name, like, planes.dtype, channels)
+            target = open_target(place / path.name, like, dtype, channels)
             for i, plane in enumerate(planes):
                 target.put(i, y, x, plane if channels else plane[0])
             files = target.finish()
-            back = Written(files, like, planes.dtype, channels)
+            back = Written(files, like, dtype, channels)
             for i, plane in enumerate(planes):
                 back.check(i, y, x, lambda window, plane=plane: np.array_equal(window, plane))
             done = [path.with_name(file.name) for file in files]
