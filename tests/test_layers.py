@@ -9,7 +9,7 @@ import btunet
 
 SOURCE = Path(btunet.__file__).parent
 LAYERS = (
-    {"errors", "device", "ranks", "task", "settings", "recipes", "replace"},
+    {"errors", "device", "ranks", "health", "task", "settings", "recipes", "replace"},
     {
         "images",
         "reading",
@@ -27,6 +27,8 @@ LAYERS = (
         "networks",
         "barlow",
         "views",
+        "twins",
+        "colours",
         "filters",
         "sweep",
         "patches",
@@ -52,10 +54,11 @@ LAYERS = (
         "optimise",
         "process",
         "tiles",
+        "pictures",
         "transfer",
         "unfinished",
     },
-    {"pretraining", "finetuning", "answering", "prediction", "streaming", "evaluation"},
+    {"pretraining", "previewing", "finetuning", "answering", "prediction", "streaming", "evaluation"},
     {"studies", "jobs"},
     {"cli", "__init__", "__main__"},
 )

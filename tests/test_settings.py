@@ -3,10 +3,10 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from btunet import FinetuneSettings, PredictSettings, PretrainSettings
+from btunet import FinetuneSettings, PredictSettings, PretrainSettings, ViewSettings
 from btunet.settings import Settings
 
-ALL = [PretrainSettings, FinetuneSettings, PredictSettings]
+ALL = [PretrainSettings, FinetuneSettings, PredictSettings, ViewSettings]
 
 
 @pytest.mark.parametrize("kind", ALL)
