@@ -18,9 +18,11 @@ import btunet
 
 from . import _layers
 from ._job import Job
+from ._learned import Learned
 from ._live import Live
 from ._models import Models
 from ._spots import show_spot
+from ._views import Peek
 from ._writer import export_masks
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class Session(Models):
         self.exported: list[Path] = []
         self.spare = btunet.Spare()
         self.live = Live(self.spare, self._show_answer, self._on_judged, lambda why: self.said.emit(why, False))
+        self.learned = Learned()
+        self.peek = Peek(self._elsewhere)
         self._wants_spot = False
         self._is_unanswered = False  # strokes came while something else predicted
         self._is_behind = False  # strokes came that the model was not trained with
@@ -118,19 +122,22 @@ class Session(Models):
 
     # ------------------------------------------------------------------------------------------ work
 
-    def pretrain(self, settings: btunet.PretrainSettings) -> None:
+    def pretrain(self, settings: btunet.PretrainSettings, views: btunet.ViewSettings | None = None) -> None:
         """Pre-train on the chosen images, from the present encoder if it fits them."""
         if self.image is None:
             self.said.emit(NO_IMAGE, True)
             return
-        images = self._chosen()
+        images = self.chosen()
         try:
             stacks = [_layers.stack_of(image) for image in images]
         except ValueError as error:
             self.said.emit(str(error), True)
             return
         encoder = self._encoder_for(stacks[0], settings.network)
-        self._begin("pretrain", images, self._elsewhere("pretrain", stacks, settings, start_from=encoder))
+        look_at = (0, self.subject.plane(self.viewer)) if self.subject else None
+        self.learned.expect(self.viewer, self.image)
+        task = self._elsewhere("pretrain", stacks, settings, views=views, start_from=encoder, look_at=look_at)
+        self._begin("pretrain", images, task)
 
     def finetune(self, settings: btunet.FinetuneSettings) -> None:
         """Train from all strokes of all images, looking at the other chosen ones.
@@ -177,7 +184,7 @@ class Session(Models):
         stacks = [self.subjects[image].stack for image in images]
         strokes: list[btunet.Strokes] = [self.subjects[image].ledger.all() for image in images]
         btunet.check_strokes(stacks, strokes, self.classes)
-        others = {image: _layers.stack_of(image) for image in self._chosen() if image not in images}
+        others = {image: _layers.stack_of(image) for image in self.chosen() if image not in images}
         looked_at = {image: stack for image, stack in others.items() if stack.channels == stacks[0].channels}
         return [*images, *looked_at], [*stacks, *looked_at.values()], [*strokes, *({} for _ in looked_at)]
 
@@ -193,7 +200,7 @@ class Session(Models):
         if not painted and not unpainted:
             return
         first = subject.stack
-        stacks = {image: _layers.stack_of(image) for image in dict.fromkeys([*self._chosen(), *painted])}
+        stacks = {image: _layers.stack_of(image) for image in dict.fromkeys([*self.chosen(), *painted])}
         stacks = {image: stack for image, stack in stacks.items() if stack.channels == first.channels}
         ledgers = {n: self.subjects[image].ledger for n, image in enumerate(stacks) if image in self.subjects}
         look_at = list(stacks).index(subject.image), subject.plane(self.viewer)
@@ -207,7 +214,7 @@ class Session(Models):
         else:
             self.answer()
 
-    def _chosen(self) -> list[Image]:
+    def chosen(self) -> list[Image]:
         """Return the chosen image and those to learn from without labels."""
         return [image for image in dict.fromkeys([self.image, *self.also]) if image is not None]
 
@@ -267,6 +274,7 @@ class Session(Models):
             if job is not None:
                 job.abandon()
         self.live.rest()
+        self.peek.rest()
         self.spare.drop()
 
     def _after_stopping(self, then: Callable[[], None]) -> None:
@@ -327,6 +335,8 @@ class Session(Models):
         for progress in news:
             for done in progress.planes:
                 self._show(self._at_work[done.image], done)
+            if progress.learned is not None:
+                self.learned.show(self.viewer, self._at_work[progress.learned.image], progress.learned)
         self.progressed.emit(news)
 
     def _show(self, image: Image, done: btunet.PredictedPlane) -> None:
