@@ -16,10 +16,10 @@ from .patches import Source, random_place
 from .task import LearnedPlane
 from .windows import Windows
 
-SHARE = 0.015  # of the training's time that pictures may take
+SHARE = 0.01  # of the training's time that pictures may take; the first and the last one come on top
 SOONEST = 2.0  # seconds between two pictures
 PLACES, SIDE = 16, 64  # windows that decide what the colours mean, and their side, pixels
-STEP = 4  # pixels between two samples of such a window
+STEP = 8  # pixels between two samples of such a window
 LARGEST = 1024  # side of what is shown of a plane, pixels: the middle of a larger one
 
 

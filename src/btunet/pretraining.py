@@ -70,7 +70,7 @@ def pretrain(
         Go on from the checkpoint, if there is one, to the result of a training that was never interrupted. Minutes that
         were used count.
     look_at
-        (image, plane) shown to the user: yielded in ``Progress.learned`` as the encoder sees it, as often as 2 % of the
+        (image, plane) shown to the user: yielded in ``Progress.learned`` as the encoder sees it, as often as 2 % of its
         time allow. What is learned does not depend on it.
 
     Yields
