@@ -16,7 +16,7 @@ from .patches import Source, random_place
 from .task import LearnedPlane
 from .windows import Windows
 
-SHARE = 0.01  # of the training's time that pictures may take; the first and the last one come on top
+SHARE = 0.01  # of the training's time that pictures may take; the first comes on top, the last when it is over
 SOONEST = 2.0  # seconds between two pictures
 PLACES, SIDE = 16, 64  # windows that decide what the colours mean, and their side, pixels
 STEP = 8  # pixels between two samples of such a window
