@@ -1,4 +1,6 @@
-"""What the colours of what was learned cost a pre-training: ``python benchmarks/pictures.py [--minutes 1] [--sides 512]``.
+"""What the colours of what was learned cost a pre-training.
+
+    python benchmarks/pictures.py [--minutes 1] [--sides 256 512 1024]
 
 Counts processor time, which hardly depends on what else the machine does.
 """
