@@ -117,7 +117,7 @@ def pretrain(
         found = Checkpoint.load(checkpoint) if resume and checkpoint and checkpoint.exists() else None
         sizes = _sizes(found) if found else None
         sources = [Source(s, model.normalisation) for s in stacks]
-        learner = _Learner(model, sources, settings, views or ViewSettings(), ranks, sizes)
+        learner = _Learner(model, sources, settings, ranks, sizes, views)
         if found and checkpoint:
             learner.resume(found, checkpoint)
         learner.check_same()
@@ -155,15 +155,15 @@ class _Learner:
         model: Model,
         sources: Sequence[Source],
         settings: PretrainSettings,
-        views: ViewSettings,
         ranks: Ranks = ALONE,
         sizes: tuple[int, int] | None = None,
+        views: ViewSettings | None = None,
     ) -> None:
         self.ranks = ranks
         self.sources = sources
         self.settings = settings
-        self.views = views
-        self.recipe = as_told(PRETRAINING[settings.recipe], views)
+        self.views = views or ViewSettings()
+        self.recipe = as_told(PRETRAINING[settings.recipe], self.views)
         self.device = pick_device()
         self.rng = np.random.default_rng(settings.seed)
         self.generator = torch.Generator().manual_seed(settings.seed)
@@ -192,7 +192,7 @@ class _Learner:
         self.clock = Clock(settings.steps, settings.minutes)
         self.values: dict[str, float] = {}
         start = {"sha256": _digest(model)}
-        about = {**settings.as_dict(), **views.as_dict()}
+        about = {**settings.as_dict(), **self.views.as_dict()}
         self._about = {**about, "images": _traits(sources), "weights to start from": start}
 
     def step(self) -> None:
