@@ -313,7 +313,7 @@ class Panel(QWidget):
         self.session.pretrain(self._pretrain_settings(), self.ignored_views.value())
 
     def _on_views_wanted(self) -> None:
-        self.session.peek.ask(self.session.chosen(), self._pretrain_settings(), self.ignored_views.show_pairs)
+        self.session.preview_views(self._pretrain_settings(), self.ignored_views.show_pairs)
 
     def _on_finetune(self) -> None:
         network, minutes = self.network_choice.value(), self.finetune_minutes_spin.value()

@@ -127,7 +127,7 @@ class Session(Models):
         if self.image is None:
             self.said.emit(NO_IMAGE, True)
             return
-        images = self.chosen()
+        images = self._chosen()
         try:
             stacks = [_layers.stack_of(image) for image in images]
         except ValueError as error:
@@ -184,7 +184,7 @@ class Session(Models):
         stacks = [self.subjects[image].stack for image in images]
         strokes: list[btunet.Strokes] = [self.subjects[image].ledger.all() for image in images]
         btunet.check_strokes(stacks, strokes, self.classes)
-        others = {image: _layers.stack_of(image) for image in self.chosen() if image not in images}
+        others = {image: _layers.stack_of(image) for image in self._chosen() if image not in images}
         looked_at = {image: stack for image, stack in others.items() if stack.channels == stacks[0].channels}
         return [*images, *looked_at], [*stacks, *looked_at.values()], [*strokes, *({} for _ in looked_at)]
 
@@ -200,7 +200,7 @@ class Session(Models):
         if not painted and not unpainted:
             return
         first = subject.stack
-        stacks = {image: _layers.stack_of(image) for image in dict.fromkeys([*self.chosen(), *painted])}
+        stacks = {image: _layers.stack_of(image) for image in dict.fromkeys([*self._chosen(), *painted])}
         stacks = {image: stack for image, stack in stacks.items() if stack.channels == first.channels}
         ledgers = {n: self.subjects[image].ledger for n, image in enumerate(stacks) if image in self.subjects}
         look_at = list(stacks).index(subject.image), subject.plane(self.viewer)
@@ -214,9 +214,13 @@ class Session(Models):
         else:
             self.answer()
 
-    def chosen(self) -> list[Image]:
+    def _chosen(self) -> list[Image]:
         """Return the chosen image and those to learn from without labels."""
         return [image for image in dict.fromkeys([self.image, *self.also]) if image is not None]
+
+    def preview_views(self, settings: btunet.PretrainSettings, show: Callable[[Any], None]) -> None:
+        """Have pairs of views made of the chosen images; ``show`` gets them."""
+        self.peek.ask(self._chosen(), settings, show)
 
     def _encoder_for(self, stack: btunet.Stack, network: str) -> btunet.Model | None:
         """Return the encoder if it is of this network and was trained on images with as many channels."""
