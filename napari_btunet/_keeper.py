@@ -275,7 +275,11 @@ class Keeper:
     # ------------------------------------------------------------------------------------------ other programs
 
     def prepare(
-        self, images: Sequence[Image], settings: btunet.PretrainSettings, start_from: btunet.Model | None
+        self,
+        images: Sequence[Image],
+        settings: btunet.PretrainSettings,
+        views: btunet.ViewSettings | None,
+        start_from: btunet.Model | None,
     ) -> btunet.Task[Project]:
         """Return a task that readies the project for pre-training on another machine.
 
@@ -288,7 +292,7 @@ class Keeper:
         known = [(number, stack) for number, stack in places if number is not None]
         if self.project is None or self.is_read_only or len(known) < len(places):
             raise ValueError("the project cannot be written to; open the image in one window only, where there is room")
-        return prepare(self.project, known, settings, start_from)
+        return prepare(self.project, known, settings, views=views, start_from=start_from)
 
     def adopt(self, prepared: Project) -> None:
         """Take over the files that images have now."""

@@ -71,13 +71,12 @@ def add_labels(viewer: Viewer, image: Image, name: str, role: str, classes: int)
     """
     from napari.layers import Labels
 
-    stack = stack_of(image)
     layer = Labels(
-        np.zeros(stack.spatial_shape, np.uint8),
+        np.zeros(stack_of(image).spatial_shape, np.uint8),
         name=name,
         metadata={ROLE: {"role": role, "image": image.name}},
         opacity=0.8 if role == "strokes" else 0.5,
-        **_geometry(image, stack),
+        **geometry_of(image),
     )
     colour(layer, classes)
     if role == "prediction":
@@ -92,18 +91,9 @@ def add_objects(viewer: Viewer, image: Image, name: str, numbers: np.ndarray) ->
     from napari.layers import Labels
 
     role = {"role": "objects", "image": image.name}
-    layer = Labels(numbers, name=name, metadata={ROLE: role}, opacity=0.7, **_geometry(image, stack_of(image)))
+    layer = Labels(numbers, name=name, metadata={ROLE: role}, opacity=0.7, **geometry_of(image))
     _insert_below_strokes(viewer, layer)
     return layer
-
-
-def _geometry(image: Image, stack: btunet.Stack) -> dict[str, Any]:
-    """Return what makes labels lie exactly on an image."""
-    geometry = {key: getattr(image, key) for key in GEOMETRY}
-    if "C" in stack.axes:  # a channel axis comes first; labels have none
-        geometry = {key: value[1:] for key, value in geometry.items() if key in ("scale", "translate")}
-        geometry["units"], geometry["axis_labels"] = image.units[1:], image.axis_labels[1:]
-    return geometry
 
 
 def _insert_below_strokes(viewer: Viewer, layer: Labels) -> None:
@@ -114,8 +104,16 @@ def _insert_below_strokes(viewer: Viewer, layer: Labels) -> None:
     viewer.layers.selection.active = active
 
 
+def geometry_of(image: Image) -> dict[str, Any]:
+    """Return what lays a layer without channels exactly on an image."""
+    if "C" not in stack_of(image).axes:
+        return {key: getattr(image, key) for key in GEOMETRY}
+    # the channel axis comes first
+    return {key: getattr(image, key)[1:] for key in ("scale", "translate", "units", "axis_labels")}
+
+
 def role_of(layer: Any) -> str:
-    """Return what a layer is to the plugin: "strokes", "prediction", "objects", "spot" or nothing."""
+    """Return what a layer is to the plugin: "strokes", "prediction", "objects", "learned", "spot" or nothing."""
     return str(layer.metadata.get(ROLE, {}).get("role", "")) if isinstance(layer.metadata, dict) else ""
 
 

@@ -31,10 +31,12 @@ from btunet.settings import FinetuneSettings, PretrainSettings, Settings
 from ._classes import ClassList
 from ._curve import Curve
 from ._form import SettingsForm
+from ._learned import HealthLabel, LearnedCheck
 from ._live import MODES
 from ._network import NetworkChoice
 from ._objects import ObjectsSection
 from ._session import Session, session_of
+from ._views import IgnoredViews
 
 MASKS = "TIFF with the image's axes (*.tif);;PNG, one per plane (*.png);;Zarr (*.zarr)"
 MODELS = "BT-UNet model (*.safetensors)"
@@ -92,8 +94,12 @@ class Panel(QWidget):
         row = QHBoxLayout()
         for widget in (self.minutes_spin, self.pretrain_button):
             row.addWidget(widget)
+        self.learned_check = LearnedCheck(self.session.learned)
+        self.ignored_views = IgnoredViews()
         rows.addWidget(self.network_choice)
         rows.addLayout(row)
+        for widget in (self.learned_check, self.ignored_views):
+            rows.addWidget(widget)
 
     def _build_paint(self, rows: QVBoxLayout) -> None:
         rows.addWidget(_heading("2  Paint a few strokes of each class"))
@@ -129,8 +135,10 @@ class Panel(QWidget):
         self.curve = _named(Curve(), "loss_curve", "the loss: what training makes smaller")
         self.health_label = _sentence("health_label")
         self.stop_button = _named(QPushButton("Stop"), "stop_button", "stop, and keep what was learned")
-        for widget in (self.progress_bar, self.status_label, self.curve, self.health_label, self.stop_button):
+        self.learning_label = HealthLabel(self.session)
+        for widget in (self.progress_bar, self.status_label, self.learning_label, self.curve, self.health_label):
             rows.addWidget(widget)
+        rows.addWidget(self.stop_button)
 
     def _build_results(self, rows: QVBoxLayout) -> None:
         rows.addWidget(_heading("4  Use it"))
@@ -178,6 +186,8 @@ class Panel(QWidget):
         self.live_combo.activated.connect(self._on_live)
         self.history_list.itemClicked.connect(self._on_round_chosen)
         self.network_choice.weights_wanted.connect(self._on_weights_wanted)
+        self.ignored_views.wanted.connect(self._on_views_wanted)
+        self.pretrain_form.container.changed.connect(self.ignored_views.renew)
         self.pretrain_button.clicked.connect(self._on_pretrain)
         self.elsewhere_button.clicked.connect(self._on_elsewhere)
         self.finetune_button.clicked.connect(self._on_finetune)
@@ -207,6 +217,7 @@ class Panel(QWidget):
             return
         session = self.session
         self._show_images()
+        self.ignored_views.set_subject(session.image)
         self.understood_label.setText(session.understood())
         self.device_label.setText(session.device)
         subject = session.subject
@@ -305,13 +316,17 @@ class Panel(QWidget):
         checked = [row for row in rows if self.also_list.item(row).checkState() == Qt.CheckState.Checked]
         self.session.also = [self.session.images[row] for row in checked]
 
+    def _pretrain_settings(self) -> PretrainSettings:
+        return self.pretrain_form.value(network=self.network_choice.value(), minutes=self.minutes_spin.value())
+
     def _on_pretrain(self) -> None:
-        network, minutes = self.network_choice.value(), self.minutes_spin.value()
-        self.session.pretrain(self.pretrain_form.value(network=network, minutes=minutes))
+        self.session.pretrain(self._pretrain_settings(), self.ignored_views.value())
+
+    def _on_views_wanted(self) -> None:
+        self.session.preview_views(self._pretrain_settings(), self.ignored_views.show_pairs)
 
     def _on_elsewhere(self) -> None:
-        network, minutes = self.network_choice.value(), self.minutes_spin.value()
-        self.session.run_elsewhere(self.pretrain_form.value(network=network, minutes=minutes))
+        self.session.run_elsewhere(self._pretrain_settings(), self.ignored_views.value())
 
     def _on_finetune(self) -> None:
         network, minutes = self.network_choice.value(), self.finetune_minutes_spin.value()

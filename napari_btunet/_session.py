@@ -20,10 +20,12 @@ from btunet.elsewhere import SCRIPT
 from . import _layers
 from ._job import Job
 from ._keeper import Keeper
+from ._learned import Learned
 from ._live import Live
 from ._models import Models
 from ._objects import Objects
 from ._spots import show_spot
+from ._views import Peek
 from ._writer import export_masks
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class Session(Models):
         self.spare = btunet.Spare()
         self.live = Live(self.spare, self._show_answer, self._on_judged, lambda why: self.said.emit(why, False))
         self.objects = Objects(self)
+        self.learned = Learned()
+        self.peek = Peek(self._elsewhere)
         self._wants_spot = False
         self._is_unanswered = False  # strokes came while something else predicted
         self._is_behind = False  # strokes came that the model was not trained with
@@ -127,7 +131,7 @@ class Session(Models):
 
     # ------------------------------------------------------------------------------------------ work
 
-    def pretrain(self, settings: btunet.PretrainSettings) -> None:
+    def pretrain(self, settings: btunet.PretrainSettings, views: btunet.ViewSettings | None = None) -> None:
         """Pre-train on the chosen images, from the present encoder if it fits them."""
         if self.image is None:
             self.said.emit(NO_IMAGE, True)
@@ -139,9 +143,12 @@ class Session(Models):
             self.said.emit(str(error), True)
             return
         encoder = self._encoder_for(stacks[0], settings.network)
-        self._begin("pretrain", images, self._elsewhere("pretrain", stacks, settings, start_from=encoder))
+        look_at = (0, self.subject.plane(self.viewer)) if self.subject else None
+        self.learned.expect(self.viewer, self.image)
+        task = self._elsewhere("pretrain", stacks, settings, views=views, start_from=encoder, look_at=look_at)
+        self._begin("pretrain", images, task)
 
-    def run_elsewhere(self, settings: btunet.PretrainSettings) -> None:
+    def run_elsewhere(self, settings: btunet.PretrainSettings, views: btunet.ViewSettings | None = None) -> None:
         """Ready the project for pre-training on another machine; the encoder is taken in when it is there."""
         if self.image is None:
             self.said.emit(NO_IMAGE, True)
@@ -149,7 +156,7 @@ class Session(Models):
         images = self._chosen()
         try:
             encoder = self._encoder_for(_layers.stack_of(self.image), settings.network)
-            self._begin("prepare", images, self.keeper.prepare(images, settings, encoder))
+            self._begin("prepare", images, self.keeper.prepare(images, settings, views, encoder))
         except ValueError as error:
             self.said.emit(str(error), True)
 
@@ -233,6 +240,10 @@ class Session(Models):
         """Return the chosen image and those to learn from without labels."""
         return [image for image in dict.fromkeys([self.image, *self.also]) if image is not None]
 
+    def preview_views(self, settings: btunet.PretrainSettings, show: Callable[[Any], None]) -> None:
+        """Have pairs of views made of the chosen images; ``show`` gets them."""
+        self.peek.ask(self._chosen(), settings, show)
+
     def _encoder_for(self, stack: btunet.Stack, network: str) -> btunet.Model | None:
         """Return the encoder if it is of this network and was trained on images with as many channels."""
         encoder = self.encoder
@@ -294,6 +305,7 @@ class Session(Models):
             if job is not None:
                 job.abandon()
         self.live.rest()
+        self.peek.rest()
         self.spare.drop()
         self.keeper.close()
 
@@ -355,6 +367,8 @@ class Session(Models):
         for progress in news:
             for done in progress.planes:
                 self._show(self._at_work[done.image], done)
+            if progress.learned is not None:
+                self.learned.show(self.viewer, self._at_work[progress.learned.image], progress.learned)
         self.progressed.emit(news)
 
     def _show(self, image: Image, done: btunet.PredictedPlane) -> None:

@@ -48,10 +48,10 @@ class Workspace:
 
     @property
     def images(self) -> list[Image]:
-        """The open image layers."""
+        """The open image layers, without those this plugin made."""
         from napari.layers import Image
 
-        return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+        return [layer for layer in self.viewer.layers if isinstance(layer, Image) and not _layers.role_of(layer)]
 
     @property
     def subject(self) -> Subject | None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from btunet import FinetuneSettings, Model, ObjectSettings, PredictSettings, PretrainSettings, read
+from btunet import FinetuneSettings, Model, ObjectSettings, PredictSettings, PretrainSettings, ViewSettings, read
 from btunet.cli import main
 
 Shell = Callable[..., tuple[int, str, str]]
@@ -175,6 +175,7 @@ def test_info_says_what_a_file_is(data: Path, shell: Shell, model: Path) -> None
     ("verb", "settings"),
     [
         ("pretrain", PretrainSettings),
+        ("pretrain", ViewSettings),
         ("finetune", FinetuneSettings),
         ("predict", PredictSettings),
         ("objects", ObjectSettings),
@@ -202,6 +203,11 @@ def test_flags_reach_the_record(data: Path, shell: Shell, settings: type) -> Non
     shell(f"{verb} --out m.safetensors --seed 7 --learning-rate 0.0005", *QUICK)
     record = Model.load(data / "m.safetensors").history[0]["settings"]
     assert record == settings(steps=1, batch=4, patch_size=32, seed=7, learning_rate=0.0005).as_dict()
+
+
+def test_what_must_not_be_ignored_reaches_the_record(data: Path, shell: Shell) -> None:
+    shell("pretrain images/one.png --out e.safetensors --no-ignore-size", *QUICK)
+    assert Model.load(data / "e.safetensors").history[0]["views"] == ViewSettings(ignore_size=False).as_dict()
 
 
 # ---- mistakes

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from btunet import Model, PretrainSettings, Stack, read, run
+from btunet import Model, PretrainSettings, Stack, ViewSettings, read, run
 from btunet.elsewhere import SCRIPT, prepare, script
 from btunet.project import Project
 
@@ -59,7 +59,7 @@ def test_the_script_runs_on_another_machine_and_leaves_the_encoder(tmp_path: Pat
     project = Project(here / "a.btunet")
     for stack in stacks:
         project = project.with_image(stack)
-    run(prepare(project, list(enumerate(stacks)), SETTINGS)).save()
+    run(prepare(project, list(enumerate(stacks)), SETTINGS, views=ViewSettings(ignore_size=False))).save()
     shutil.move(here, there)
     (tmp_path / "bin").mkdir()
     btunet = tmp_path / "bin" / "btunet"
@@ -78,16 +78,23 @@ def test_the_script_runs_on_another_machine_and_leaves_the_encoder(tmp_path: Pat
     encoder = Model.load(there / "a.btunet" / "encoder.safetensors")
     assert encoder.history[-1]["steps"] == 2
     assert encoder.history[-1]["settings"] == SETTINGS.as_dict()
+    assert encoder.history[-1]["views"]["ignore_size"] is False
 
 
 def test_the_script_goes_on_from_the_encoder_there_is(tmp_path: Path) -> None:
     stack = Stack(picture(), "ZYX", "drawn")
     start = Model("unet", 1, (), {"encoder.weight": np.ones(3, np.float32)})
-    project = run(prepare(Project(tmp_path / "p.btunet").with_image(stack), [(0, stack)], SETTINGS, start))
+    project = run(prepare(Project(tmp_path / "p.btunet").with_image(stack), [(0, stack)], SETTINGS, start_from=start))
     assert "--start-from start.safetensors" in (project.folder / SCRIPT).read_text()
     assert np.array_equal(
         Model.load(project.folder / "start.safetensors").weights["encoder.weight"], start.weights["encoder.weight"]
     )
+
+
+def test_the_script_says_what_the_network_shall_not_ignore(tmp_path: Path) -> None:
+    text = script(Project(tmp_path), [], SETTINGS, ViewSettings(ignore_size=False))
+    assert "--no-ignore-size" in text
+    assert "--no-ignore-brightness" not in text
 
 
 def test_slurm_is_told_how_long_it_takes(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import btunet
 
 SOURCE = Path(btunet.__file__).parent
 LAYERS = (
-    {"errors", "device", "ranks", "task", "settings", "recipes", "replace"},
+    {"errors", "device", "ranks", "health", "task", "settings", "recipes", "replace"},
     {
         "images",
         "reading",
@@ -27,6 +27,8 @@ LAYERS = (
         "networks",
         "barlow",
         "views",
+        "twins",
+        "colours",
         "filters",
         "sweep",
         "patches",
@@ -57,10 +59,11 @@ LAYERS = (
         "process",
         "project",
         "tiles",
+        "pictures",
         "transfer",
         "unfinished",
     },
-    {"pretraining", "finetuning", "answering", "prediction", "streaming", "evaluation", "elsewhere"},
+    {"pretraining", "previewing", "finetuning", "answering", "prediction", "streaming", "evaluation", "elsewhere"},
     {"studies", "jobs", "inventory"},
     {"cli", "__init__", "__main__"},
 )

@@ -22,6 +22,7 @@ from btunet import (
     pretraining,
     read,
     run,
+    twins,
 )
 from btunet.cli import main
 from btunet.labels import IGNORE, targets_of_strokes
@@ -71,7 +72,8 @@ def test_no_code_asks_which_recipe_it_is() -> None:
 def test_every_value_of_a_recipe_is_used() -> None:
     folder = Path(pretraining.__file__).parent
     source = "".join(
-        (folder / f"{module}.py").read_text() for module in ("pretraining", "finetuning", "learner", "optimise")
+        (folder / f"{module}.py").read_text()
+        for module in ("pretraining", "twins", "finetuning", "learner", "optimise")
     )
     for kind, holders in ((PretrainRecipe, ["recipe"]), (FinetuneRecipe, ["recipe"]), (Descent, ["descent", "how"])):
         for field in fields(kind):
@@ -123,9 +125,9 @@ def test_the_papers_views_are_crops_flips_and_turns_of_unchanged_light(
     discs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every value of a view lies between values of its patch; a change of light would leave that range."""
-    calls = recorded(monkeypatch, pretraining, "twin_views")
+    calls = recorded(monkeypatch, twins, "twin_views")
     run(pretrain([discs(planes=2)[0]], PAPER))
-    ((patches, size, crop, light, generator, _),) = calls
+    ((patches, size, crop, light, generator, *_),) = calls
     assert patches.shape == (8, 1, 32, 32) and size == 32 and crop == (0.75, 1.0)
     for view in twin_views(patches, size, crop, light, generator):
         assert (view.amin((1, 2, 3)) >= patches.amin((1, 2, 3)) - 1e-5).all()

@@ -3,10 +3,10 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from btunet import FinetuneSettings, ObjectSettings, PredictSettings, PretrainSettings
+from btunet import FinetuneSettings, ObjectSettings, PredictSettings, PretrainSettings, ViewSettings
 from btunet.settings import Settings
 
-ALL = [PretrainSettings, FinetuneSettings, PredictSettings, ObjectSettings]
+ALL = [PretrainSettings, FinetuneSettings, PredictSettings, ObjectSettings, ViewSettings]
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from btunet.views import geometry, look, photometry, twin_views
+from btunet import ViewSettings
+from btunet.recipes import PRETRAINING, PretrainRecipe
+from btunet.views import as_told, geometry, look, photometry, twin_views
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -108,3 +110,51 @@ def test_a_view_looks_where_torchs_grid_says() -> None:
     grid = F.affine_grid(matrices, [7, 1, 18, 18], align_corners=False)
     expected = F.grid_sample(seen, grid, padding_mode="reflection", align_corners=False)
     torch.testing.assert_close(look(seen, matrices, 18), expected)
+
+
+# ---- what must not be ignored
+
+NOTHING = ViewSettings(ignore_brightness=False, ignore_orientation=False, ignore_size=False)
+
+
+def seen_by(recipe: PretrainRecipe, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return twin_views(images, 16, recipe.crop, recipe.light, seeded(3), turned=recipe.turned)
+
+
+@pytest.mark.parametrize("name", list(PRETRAINING))
+def test_unless_something_is_vetoed_the_recipe_stays_as_it_is(name: str) -> None:
+    assert as_told(PRETRAINING[name], ViewSettings()) == PRETRAINING[name]
+
+
+@pytest.mark.parametrize("name", list(PRETRAINING))
+def test_with_all_vetoed_two_views_differ_in_their_position_alone(name: str) -> None:
+    """On a ramp, another position is another brightness: the two views differ by the same value in every pixel."""
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    ramps = (3 * y + x).expand(20, 1, 32, 32)
+    one, two = seen_by(as_told(PRETRAINING[name], NOTHING), ramps)
+    moved = one - two
+    assert torch.allclose(moved, moved.mean((-2, -1), keepdim=True).expand_as(moved), atol=1e-3)
+    assert moved.abs().amax((1, 2, 3)).min() > 0.01  # and there is room to move
+
+
+def test_brightness_that_matters_is_left_as_it_is_in_both_views() -> None:
+    recipe = as_told(PRETRAINING["default"], ViewSettings(ignore_brightness=False))
+    flat = torch.linspace(-1, 1, 8).view(8, 1, 1, 1).expand(8, 1, 32, 32)
+    one, two = seen_by(recipe, flat)
+    assert torch.allclose(one, flat[..., :16, :16], atol=1e-5) and torch.allclose(one, two, atol=1e-5)
+    assert recipe.turned and recipe.crop == PRETRAINING["default"].crop
+
+
+def test_orientation_that_matters_is_the_same_in_both_views_and_in_the_image() -> None:
+    recipe = as_told(PRETRAINING["default"], ViewSettings(ignore_orientation=False))
+    matrices = geometry(50, recipe.crop, 1.0, seeded(), turned=recipe.turned)
+    assert (matrices[:, [0, 1], [1, 0]] == 0).all() and (matrices[:, [0, 1], [0, 1]] > 0).all()
+    turned = geometry(50, recipe.crop, 1.0, seeded())
+    assert torch.equal(turned[:, :, 2], matrices[:, :, 2])  # it lies where it would
+
+
+def test_size_that_matters_is_the_same_in_both_views() -> None:
+    recipe = as_told(PRETRAINING["default"], ViewSettings(ignore_size=False))
+    side = geometry(50, recipe.crop, 1.0, seeded())[:, :, :2].abs().sum(2)
+    assert torch.allclose(side, torch.tensor(0.85))
+    assert recipe.light == PRETRAINING["default"].light and recipe.turned

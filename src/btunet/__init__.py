@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .prediction import predict as predict
     from .prediction import predict_probabilities as predict_probabilities
     from .pretraining import pretrain as pretrain
+    from .previewing import preview_views as preview_views
     from .process import Spare as Spare
     from .process import in_child as in_child
     from .reading import find as find
@@ -42,9 +43,11 @@ if TYPE_CHECKING:
     from .settings import PredictSettings as PredictSettings
     from .settings import PretrainSettings as PretrainSettings
     from .settings import StudySettings as StudySettings
+    from .settings import ViewSettings as ViewSettings
     from .streaming import predict_to as predict_to
     from .studies import study as study
     from .task import Estimate as Estimate
+    from .task import LearnedPlane as LearnedPlane
     from .task import PredictedPlane as PredictedPlane
     from .task import Progress as Progress
     from .task import Reply as Reply
@@ -76,12 +79,20 @@ _HOME = {
     "objects": ["make_objects"],
     "prediction": ["predict", "predict_probabilities"],
     "pretraining": ["pretrain"],
+    "previewing": ["preview_views"],
     "process": ["Spare", "in_child"],
     "reading": ["find", "pair", "read"],
-    "settings": ["FinetuneSettings", "ObjectSettings", "PredictSettings", "PretrainSettings", "StudySettings"],
+    "settings": [
+        "FinetuneSettings",
+        "ObjectSettings",
+        "PredictSettings",
+        "PretrainSettings",
+        "StudySettings",
+        "ViewSettings",
+    ],
     "streaming": ["predict_to"],
     "studies": ["study"],
-    "task": ["Estimate", "PredictedPlane", "Progress", "Reply", "Spot", "Steer", "Task", "run"],
+    "task": ["Estimate", "LearnedPlane", "PredictedPlane", "Progress", "Reply", "Spot", "Steer", "Task", "run"],
     "transfer": ["ZOO_ENCODERS", "imagenet_encoder", "import_encoder", "zoo_available"],
     "writing": ["write", "write_probabilities"],
 }

@@ -22,7 +22,15 @@ from .images import Stack
 from .model import Model
 from .project import Project, absolute
 from .reading import find, pair, read, stem
-from .settings import FinetuneSettings, ObjectSettings, PredictSettings, PretrainSettings, Settings, StudySettings
+from .settings import (
+    FinetuneSettings,
+    ObjectSettings,
+    PredictSettings,
+    PretrainSettings,
+    Settings,
+    StudySettings,
+    ViewSettings,
+)
 from .task import Progress, Strokes, Task, run
 
 logger = logging.getLogger(__name__)
@@ -56,7 +64,8 @@ def _flag_type(f: dataclasses.Field[Any], otherwise: Any) -> Any:
 
 
 def _flag(f: dataclasses.Field[Any]) -> Parameter:
-    return Parameter(help=f.metadata["help"], consume_multiple=isinstance(f.default, tuple), negative=())
+    negative = None if isinstance(f.default, bool) else ()  # None: cyclopts' own, --no-…
+    return Parameter(help=f.metadata["help"], consume_multiple=isinstance(f.default, tuple), negative=negative)
 
 
 def _same(f: dataclasses.Field[Any]) -> Any:
@@ -69,9 +78,10 @@ if TYPE_CHECKING:
     from .settings import PredictSettings as PredictFlags
     from .settings import PretrainSettings as PretrainFlags
     from .settings import StudySettings as StudyFlags
+    from .settings import ViewSettings as ViewFlags
 else:
     PretrainFlags, FinetuneFlags, PredictFlags = map(flags, (PretrainSettings, FinetuneSettings, PredictSettings))
-    StudyFlags, ObjectFlags = map(flags, (StudySettings, ObjectSettings))
+    StudyFlags, ObjectFlags, ViewFlags = map(flags, (StudySettings, ObjectSettings, ViewSettings))
 
 
 @app.command
@@ -83,6 +93,7 @@ def pretrain(
     encoder_weights: str | None = None,
     resume: bool = False,
     settings: Annotated[PretrainFlags | None, Flat] = None,
+    views: Annotated[ViewFlags | None, Flat] = None,
 ) -> int:
     """Pre-train an encoder on images without labels (Barlow Twins).
 
@@ -110,7 +121,7 @@ def pretrain(
     start = _start(start_from, encoder_weights, settings or PretrainSettings(), stacks)
     out = out or _needed(work).encoder
     checkpoint = out.with_suffix(".checkpoint")
-    training = task(stacks, settings, start_from=start, checkpoint=checkpoint, resume=resume)
+    training = task(stacks, settings, views=views, start_from=start, checkpoint=checkpoint, resume=resume)
     if checkpoint.exists():
         _say(f"going on from {checkpoint}" if resume else f"starting anew; --resume would go on from {checkpoint}")
     return _train(training, out, checkpoint)
@@ -510,6 +521,7 @@ class _Console:
         if now - self._shown >= (0.1 if self._terminal else 5) or last:
             self._shown = now
             values = "  ".join(f"{name} {value:.3f}" for name, value in progress.values.items())
+            values += f"  ({progress.health.word})" if progress.health else ""
             line = f"{progress.stage} {progress.step}/{progress.total}  {now - self._started:.0f} s  {values}"
             sys.stderr.write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
             sys.stderr.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from .images import Stack
 from .model import Model
 from .project import Project
 from .replace import replacing
-from .settings import PretrainSettings
+from .settings import PretrainSettings, ViewSettings
 from .task import Progress, Task
 
 SCRIPT = "pretrain.sh"
@@ -34,7 +33,12 @@ cd "${{SLURM_SUBMIT_DIR:-$(dirname "$0")}}"
 
 
 def prepare(
-    project: Project, images: Sequence[tuple[int, Stack]], settings: PretrainSettings, start_from: Model | None = None
+    project: Project,
+    images: Sequence[tuple[int, Stack]],
+    settings: PretrainSettings,
+    *,
+    views: ViewSettings | None = None,
+    start_from: Model | None = None,
 ) -> Task[Project]:
     """Write a script that pre-trains on images of a project, and those images that are in no file.
 
@@ -46,6 +50,8 @@ def prepare(
         Place in the project and stack of each.
     settings
         How to train.
+    views
+        What the network is told to ignore.
     start_from
         A model whose encoder is trained further.
 
@@ -74,19 +80,31 @@ def prepare(
     if start_from is not None:
         start_from.save(project.folder / "start.safetensors")
     with replacing(project.folder / SCRIPT) as part:
-        part.write_text(script(project, [number for number, _ in images], settings, start_from is not None), "utf-8")
+        numbers = [number for number, _ in images]
+        part.write_text(script(project, numbers, settings, views, is_continued=start_from is not None), "utf-8")
     return project
 
 
-def script(project: Project, numbers: Sequence[int], settings: PretrainSettings, is_continued: bool = False) -> str:
+def script(
+    project: Project,
+    numbers: Sequence[int],
+    settings: PretrainSettings,
+    views: ViewSettings | None = None,
+    *,
+    is_continued: bool = False,
+) -> str:
     """Return the script, for bash and for Slurm; every name and value in it is quoted."""
-    changed = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    flags = [part for name, value in changed.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    flags = [part for name, value in settings.as_dict().items() for part in (f"--{_flag(name)}", str(value))]
+    flags += [f"--no-{_flag(name)}" for name, value in (views or ViewSettings()).as_dict().items() if not value]
     more = ["--start-from", "start.safetensors"] if is_continued else []
     files = [project.images[number].path for number in numbers]
     command = ["btunet", "pretrain", *files, "--project", ".", "--resume", *more, *flags]
     minutes = round(settings.minutes) + SPARE_MINUTES if not settings.steps else 24 * 60
     return f"{HEAD.format(script=SCRIPT, minutes=minutes)}exec {shlex.join(command)}\n"
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def _copy(stack: Stack, path: Path) -> None:

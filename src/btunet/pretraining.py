@@ -17,17 +17,19 @@ from torch import Tensor, nn
 from .barlow import Projector, barlow_twins, effective_rank
 from .checkpoint import Checkpoint, broken
 from .device import channels_last, pick_device, precision, settle
+from .health import Watch
 from .images import Stack, as_stack, check_contrast
 from .memory import Batch, kept
 from .model import Model, beginning
 from .optimise import Clock, Trainer, explained, numbers, seeded
-from .patches import Source, random_place
+from .patches import Source
+from .pictures import Pictures
 from .ranks import ALONE, Ranks, joined
 from .recipes import PRETRAINING
-from .settings import PretrainSettings
-from .task import Progress, Task
-from .views import twin_views
-from .windows import Windows
+from .settings import PretrainSettings, ViewSettings
+from .task import LearnedPlane, Progress, Reply, Steer, Task
+from .twins import Twins
+from .views import as_told
 
 CHECKPOINT_EVERY = 60.0  # seconds from one to the next
 
@@ -36,9 +38,11 @@ def pretrain(
     images: Sequence[Stack | np.ndarray],
     settings: PretrainSettings | None = None,
     *,
+    views: ViewSettings | None = None,
     start_from: Model | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
+    look_at: tuple[int, int] | None = None,
 ) -> Task[Model]:
     """Pre-train an encoder so that two views of one patch look the same to it (Zbontar et al. 2021, BT-Unet).
 
@@ -55,6 +59,8 @@ def pretrain(
         Stacks or arrays of one number of channels.
     settings
         How long, how much at once, which seed.
+    views
+        What the network is taught to ignore; by default all that views can differ in.
     start_from
         A model whose encoder is trained further.
     checkpoint
@@ -63,12 +69,16 @@ def pretrain(
     resume
         Go on from the checkpoint, if there is one, to the result of a training that was never interrupted. Minutes that
         were used count.
+    look_at
+        (image, plane) shown to the user: yielded in ``Progress.learned`` as the encoder sees it, as often as 2 % of its
+        time allow. What is learned does not depend on it.
 
     Yields
     ------
     Progress
         With ``loss``, its parts ``on diagonal`` and ``off diagonal``, and ``rank``, the effective rank of the
-        bottleneck's features (1 = collapsed). The reply ``True`` stops and keeps what was learned.
+        bottleneck's features (1 = collapsed); in ``health`` what they mean. The reply ``True`` stops and keeps what was
+        learned; a `Steer` moves the look.
 
     Returns
     -------
@@ -98,12 +108,16 @@ def pretrain(
     stacks = [as_stack(image, name=f"image {i}") for i, image in enumerate(images)]
     with joined() as ranks:
         ranks.share(settings.batch)
-        is_stopped = ranks.rank == 0 and (yield Progress("reading images", 0, 0)) is True
+        reply: Reply = None
+        if ranks.rank == 0:
+            reply = yield Progress("reading images", 0, 0)
+        is_stopped = reply is True
         check_contrast(stacks)
         model = beginning(settings.network, stacks, start_from)
         found = Checkpoint.load(checkpoint) if resume and checkpoint and checkpoint.exists() else None
         sizes = _sizes(found) if found else None
-        learner = _Learner(model, [Source(s, model.normalisation) for s in stacks], settings, ranks, sizes)
+        sources = [Source(s, model.normalisation) for s in stacks]
+        learner = _Learner(model, sources, settings, ranks, sizes, views)
         if found and checkpoint:
             learner.resume(found, checkpoint)
         learner.check_same()
@@ -112,7 +126,9 @@ def pretrain(
         while not ranks.first(clock.done):
             learner.step()
             if ranks.rank == 0:
-                reply = yield Progress(f"pre-training{learner.batch.note}", clock.step, clock.total, learner.values)
+                if isinstance(reply, Steer):
+                    look_at = reply.look_at or look_at
+                reply = yield learner.progress(look_at)
                 is_stopped = is_stopped or reply is True
                 if checkpoint and (is_stopped or time.monotonic() >= next_checkpoint):
                     learner.checkpoint().save(checkpoint)
@@ -127,6 +143,7 @@ def pretrain(
         "images": [s.name for s in stacks],
     }
     record |= learner.batch.record | ({"processes": ranks.size} if ranks.size > 1 else {})
+    record |= {"views": learner.views.as_dict()} if learner.views != ViewSettings() else {}
     return bare.trained("pretrain", state, settings=settings.as_dict(), final=learner.values, **record)
 
 
@@ -140,17 +157,22 @@ class _Learner:
         settings: PretrainSettings,
         ranks: Ranks = ALONE,
         sizes: tuple[int, int] | None = None,
+        views: ViewSettings | None = None,
     ) -> None:
         self.ranks = ranks
         self.sources = sources
         self.settings = settings
-        self.recipe = PRETRAINING[settings.recipe]
+        self.views = views or ViewSettings()
+        self.recipe = as_told(PRETRAINING[settings.recipe], self.views)
         self.device = pick_device()
         self.rng = np.random.default_rng(settings.seed)
         self.generator = torch.Generator().manual_seed(settings.seed)
         network = model.build(classes=len(model.classes) or 2, seed=settings.seed)
         self.encoder = settle(network.encoder).train()
-        self.windows = Windows(sources, self.device)
+        self.twins = Twins(sources, self.device, settings.patch_size, self.recipe, ranks)
+        self.stride = network.stride
+        self.pictures: Pictures | None = None
+        self.watch = Watch()
         self.batch = Batch(settings.batch, 4, ranks)
         if sizes:
             self.batch.size, self.dimensions = sizes
@@ -170,7 +192,8 @@ class _Learner:
         self.clock = Clock(settings.steps, settings.minutes)
         self.values: dict[str, float] = {}
         start = {"sha256": _digest(model)}
-        self._about = {**settings.as_dict(), "images": _traits(sources), "weights to start from": start}
+        about = {**settings.as_dict(), **self.views.as_dict()}
+        self._about = {**about, "images": _traits(sources), "weights to start from": start}
 
     def step(self) -> None:
         """Make one gradient step."""
@@ -178,12 +201,9 @@ class _Learner:
         self.clock.step += 1
 
     def _step(self) -> dict[str, float]:
-        recipe, size, batch, ranks = self.recipe, self.settings.patch_size, self.batch.size, self.ranks
+        recipe, ranks = self.recipe, self.ranks
         with seeded(self.generator, ranks):
-            region = round(size * recipe.region)
-            places = [random_place(self.sources, region, self.rng) for _ in range(batch)]
-            patches = self.windows(places[ranks.share(batch)], region)
-            views = twin_views(patches, size, recipe.crop, recipe.light, self.generator, ranks)
+            views = self.twins(self.batch.size, self.rng, self.generator)
             with precision(self.device):
                 features = self.encoder(channels_last(torch.cat(views)))  # one pass: batch statistics over both views
             z_a, z_b = (ranks.gather(z) for z in self.projector(features).chunk(2))  # (N, D) each
@@ -193,6 +213,23 @@ class _Learner:
         rank = effective_rank(ranks.gather(features[-1].detach().mean((-2, -1))))
         parts = {"loss": loss, "on diagonal": on_diagonal, "off diagonal": off_diagonal}
         return {**numbers(parts), "rank": rank}
+
+    def progress(self, look_at: tuple[int, int] | None) -> Progress:
+        """Return where the training stands after a step."""
+        clock, stage = self.clock, f"pre-training{self.batch.note}"
+        learned, health = self._picture(look_at), self.watch.note(self.values)
+        return Progress(stage, clock.step, clock.total, self.values, learned=learned, health=health)
+
+    def _picture(self, look_at: tuple[int, int] | None) -> LearnedPlane | None:
+        """Return a plane as the encoder sees it, if somebody looks and there is time for it; the last one in any case.
+
+        Of several processes none does it: the others would wait.
+        """
+        if look_at is None or self.ranks.size > 1:
+            return None
+        if self.pictures is None:
+            self.pictures = Pictures(self.encoder, self.sources, self.twins.windows, self.stride, self.settings.seed)
+        return self.pictures.take(*look_at) if self.clock.done or self.pictures.is_due else None
 
     def check_same(self) -> None:
         """Raise BtunetError if another rank is about to train something else."""

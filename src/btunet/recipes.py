@@ -29,6 +29,7 @@ class PretrainRecipe:
     crop: tuple[float, float]  # smallest and largest side of a view, in regions
     light: float  # strength of the changes of brightness, contrast, blur and noise
     descent: Descent
+    turned: bool = True  # whether views are mirrored and turned by quarters
 
 
 @dataclass(frozen=True, kw_only=True)

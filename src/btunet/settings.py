@@ -91,6 +91,15 @@ class PretrainSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ViewSettings(Settings):
+    """What pre-training teaches the network to ignore: two views of one place differ in it."""
+
+    ignore_brightness: bool = param(True, "ignore brightness, contrast, blur and noise")
+    ignore_orientation: bool = param(True, "ignore quarter turns and mirror images")
+    ignore_size: bool = param(True, "ignore small changes of size")
+
+
+@dataclass(frozen=True, kw_only=True)
 class FinetuneSettings(Settings):
     """Supervised training from strokes or masks."""
 

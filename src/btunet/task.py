@@ -13,6 +13,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
+from .health import Health
+
 Result = TypeVar("Result")
 Strokes: TypeAlias = Mapping[int, np.ndarray]
 """Annotated planes of one image: plane number → (Y, X) integers, 0 = not annotated."""
@@ -26,6 +28,16 @@ class PredictedPlane:
     plane: int
     mask: np.ndarray  # (Y, X) uint8, 0 = background, 1..K = classes
     corner: tuple[int, int] = (0, 0)  # where the mask begins if it is only a part, pixels
+
+
+@dataclass(frozen=True)
+class LearnedPlane:
+    """What an encoder makes of one plane, or of a part of it: what it tells apart has different colours."""
+
+    image: int  # which of the images given to the task
+    plane: int
+    colours: np.ndarray  # (Y, X, 3) uint8
+    corner: tuple[int, int] = (0, 0)  # where the colours begin if they are only a part, pixels
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,8 @@ class Progress:
     estimates: Mapping[int, Estimate] | None = None  # class → how good it is; None says nothing new
     spots: tuple[Spot, ...] | None = None  # where to paint next, the best first; None says nothing new
     doubts: tuple[Spot, ...] | None = None  # strokes that contradict the others, the surest first; None: nothing new
+    learned: LearnedPlane | None = None  # the plane in sight as the encoder sees it; None says nothing new
+    health: Health | None = None  # how it goes; None says nothing new
 
 
 @dataclass(frozen=True)

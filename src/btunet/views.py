@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from .ranks import ALONE, Ranks
+from .recipes import PretrainRecipe
+from .settings import ViewSettings
 
 
-def geometry(count: int, scale: tuple[float, float], shift: float, generator: Generator) -> Tensor:
+def as_told(recipe: PretrainRecipe, told: ViewSettings) -> PretrainRecipe:
+    """Return a recipe whose views do not differ in what must not be ignored; their position always does."""
+    middle = sum(recipe.crop) / 2  # leaves room to move, which the largest would not
+    return replace(
+        recipe,
+        light=recipe.light if told.ignore_brightness else 0.0,
+        turned=recipe.turned and told.ignore_orientation,
+        crop=recipe.crop if told.ignore_size else (middle, middle),
+    )
+
+
+def geometry(
+    count: int, scale: tuple[float, float], shift: float, generator: Generator, *, turned: bool = True
+) -> Tensor:
     """Return random similarities as (N, 2, 3) matrices: a flip, a quarter turn, a scale, a shift.
 
     Parameters
@@ -24,11 +40,15 @@ def geometry(count: int, scale: tuple[float, float], shift: float, generator: Ge
         1 lets the view lie anywhere inside the patch, 0 keeps it central.
     generator
         Source of all randomness.
+    turned
+        False leaves out flips and turns; the rest stays as it would be with them.
     """
     low, high = scale
     side = low + (high - low) * torch.rand(count, generator=generator)
     angle = torch.randint(4, (count,), generator=generator) * (math.pi / 2)
     flip = torch.randint(2, (count,), generator=generator) * 2 - 1
+    if not turned:
+        angle, flip = torch.zeros(count), torch.ones(count)
     cos, sin = angle.cos().round(), angle.sin().round()
     room = (1 - side).clamp(min=0)[:, None] * shift
     offset = (torch.rand(count, 2, generator=generator) * 2 - 1) * room  # (N, 2)
@@ -83,7 +103,13 @@ def photometry(patches: Tensor, strength: float, generator: Generator, ranks: Ra
 
 
 def twin_views(
-    patches: Tensor, size: int, crop: tuple[float, float], light: float, generator: Generator, ranks: Ranks = ALONE
+    patches: Tensor,
+    size: int,
+    crop: tuple[float, float],
+    light: float,
+    generator: Generator,
+    ranks: Ranks = ALONE,
+    turned: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Return two views (N, C, size, size) of each patch (N, C, Y, X): crop, flip, quarter turn, light.
 
@@ -102,11 +128,13 @@ def twin_views(
         Source of all randomness.
     ranks
         Which part of a batch the patches are: they are seen as they would be within the whole.
+    turned
+        Whether views are flipped and turned.
     """
     count = len(patches) * ranks.size
 
     def view() -> Tensor:
-        seen = look(patches, geometry(count, crop, 1.0, generator)[ranks.share(count)], size)
+        seen = look(patches, geometry(count, crop, 1.0, generator, turned=turned)[ranks.share(count)], size)
         return photometry(seen, light, generator, ranks)
 
     return view(), view()
