@@ -54,9 +54,11 @@ LAYERS = (
         "tiles",
         "transfer",
         "unfinished",
+        "verdict",
+        "verdict_picture",
     },
     {"pretraining", "finetuning", "answering", "prediction", "streaming", "evaluation"},
-    {"studies", "jobs"},
+    {"studies", "trials", "jobs"},
     {"cli", "__init__", "__main__"},
 )
 TASKS = LAYERS[3]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .settings import PredictSettings as PredictSettings
     from .settings import PretrainSettings as PretrainSettings
     from .settings import StudySettings as StudySettings
+    from .settings import TrialSettings as TrialSettings
     from .streaming import predict_to as predict_to
     from .studies import study as study
     from .task import Estimate as Estimate
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from .transfer import imagenet_encoder as imagenet_encoder
     from .transfer import import_encoder as import_encoder
     from .transfer import zoo_available as zoo_available
+    from .trials import trial as trial
+    from .verdict import Verdict as Verdict
     from .writing import write as write
     from .writing import write_probabilities as write_probabilities
 
@@ -70,11 +73,13 @@ _HOME = {
     "pretraining": ["pretrain"],
     "process": ["Spare", "in_child"],
     "reading": ["find", "pair", "read"],
-    "settings": ["FinetuneSettings", "PredictSettings", "PretrainSettings", "StudySettings"],
+    "settings": ["FinetuneSettings", "PredictSettings", "PretrainSettings", "StudySettings", "TrialSettings"],
     "streaming": ["predict_to"],
     "studies": ["study"],
     "task": ["Estimate", "PredictedPlane", "Progress", "Reply", "Spot", "Steer", "Task", "run"],
     "transfer": ["ZOO_ENCODERS", "imagenet_encoder", "import_encoder", "zoo_available"],
+    "trials": ["trial"],
+    "verdict": ["Verdict"],
     "writing": ["write", "write_probabilities"],
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

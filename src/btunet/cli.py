@@ -21,7 +21,7 @@ from .errors import BtunetError
 from .images import Stack
 from .model import Model
 from .reading import find, pair, read, stem
-from .settings import FinetuneSettings, PredictSettings, PretrainSettings, Settings, StudySettings
+from .settings import FinetuneSettings, PredictSettings, PretrainSettings, Settings, StudySettings, TrialSettings
 from .task import Progress, Task, run
 
 logger = logging.getLogger(__name__)
@@ -67,9 +67,10 @@ if TYPE_CHECKING:
     from .settings import PredictSettings as PredictFlags
     from .settings import PretrainSettings as PretrainFlags
     from .settings import StudySettings as StudyFlags
+    from .settings import TrialSettings as TrialFlags
 else:
     PretrainFlags, FinetuneFlags, PredictFlags = map(flags, (PretrainSettings, FinetuneSettings, PredictSettings))
-    StudyFlags = flags(StudySettings)
+    StudyFlags, TrialFlags = map(flags, (StudySettings, TrialSettings))
 
 
 @app.command
@@ -140,6 +141,13 @@ def finetune(
     """
     from .finetuning import finetune as task
 
+    stacks, drawn = _labelled(images, labels, dense=dense)
+    start = _start(start_from, encoder_weights, settings or FinetuneSettings(), stacks)
+    return _train(task(stacks, drawn, settings, dense=dense, start_from=start), out)
+
+
+def _labelled(images: list[Path], labels: list[Path], *, dense: bool = False) -> tuple[list[Stack], list[Any]]:
+    """Return images with their labels; those without any too, unless they are dense, since strokes are few."""
     image_files = find(images)
     pairs = pair(image_files, find(labels))
     labelled = [image for image, _ in pairs]
@@ -149,9 +157,7 @@ def finetune(
         _say(f"{len(others)} of {len(image_files)} images have no label and {fate}")
     stacks = [read(image) for image in (labelled if dense else [*labelled, *others])]
     drawn: list[Any] = [_label(read(label)) for _, label in pairs]
-    drawn += [{} for _ in stacks[len(drawn) :]]
-    start = _start(start_from, encoder_weights, settings or FinetuneSettings(), stacks)
-    return _train(task(stacks, drawn, settings, dense=dense, start_from=start), out)
+    return stacks, drawn + [{} for _ in stacks[len(drawn) :]]
 
 
 def _label(stack: Stack) -> Any:
@@ -304,6 +310,45 @@ def _table(report: dict[str, Any]) -> str:
 
 
 @app.command
+def trial(
+    *,
+    images: Annotated[list[Path], Many],
+    labels: Annotated[list[Path], Many],
+    start_from: Path,
+    out: Path | None = None,
+    as_json: Annotated[bool, Parameter("--json")] = False,
+    settings: Annotated[TrialFlags | None, Flat] = None,
+) -> int:
+    """Say whether pre-training helped on these images: trains with and without it, judged by held-out strokes.
+
+    Parameters
+    ----------
+    images
+        Image files, folders or .zarr.
+    labels
+        Strokes, paired with the images by name: 0 = not annotated, 1 = background, 2.. = classes.
+    start_from
+        The pre-trained encoder.
+    out
+        Folder for verdict.json, with every stroke, and verdict.svg, a picture.
+    as_json
+        Print everything as JSON.
+    """
+    from .trials import trial as task
+
+    encoder = Model.load(start_from)
+    stacks, drawn = _labelled(images, labels)
+    if out:
+        _check_folder(out)
+    with _Console() as console:
+        verdict = run(task(stacks, drawn, encoder, settings), console.show)
+    print(json.dumps(verdict.as_dict(), indent=1) if as_json else verdict.describe())
+    for path in verdict.save(out) if out else ():
+        _say(str(path))
+    return INTERRUPTED if console.interrupted else 0
+
+
+@app.command
 def study(
     *,
     images: Path,
@@ -433,7 +478,7 @@ def _blame(error: Exception) -> None:
 def _check_alone(command: Callable[..., Any]) -> None:
     """Refuse to do the same work, and write the same files, several times at once."""
     size = place()[1]
-    if size > 1 and command in (finetune, predict, study):
+    if size > 1 and command in (finetune, predict, trial, study):
         raise ValueError(f"{command.__name__} runs in one process, not in {size}; start it without torchrun")
 
 
