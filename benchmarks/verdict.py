@@ -24,6 +24,7 @@ import torch
 import btunet
 from btunet import FinetuneSettings, Model, PretrainSettings, TrialSettings, Verdict
 from btunet.device import mind_the_machine
+from btunet.settings import RECIPES
 from strokes.annotation import begin, showing_all
 from strokes.bootstrap import Difference, difference, paired
 from strokes.networks import encoder, finetuned, predictor_of
@@ -31,7 +32,8 @@ from strokes.scores import score
 from strokes.sets import ImageSet, load, names_in
 from strokes.work import Work
 
-COLUMNS = ("set", "start", "budget", "seed", "steps", "strokes", "difference", "low", "high", "verdict")
+COLUMNS = ("set", "start", "recipe", "budget", "seed", "steps", "strokes", "difference", "low", "high", "verdict")
+KEY = COLUMNS[:6]
 TRUE = ("true difference", "true low", "true high", "seconds")
 STARTS = ("barlow", "masks", "constant")
 LEARNED = 12  # planes whose masks an encoder may have learned
@@ -49,7 +51,7 @@ def start_of(kind: str, work: Work, how: FinetuneSettings, before: PretrainSetti
     if not path.exists():
         others = [plane for plane in showing_all(work.images, work.seed) if plane not in work.labels][:LEARNED]
         masks = {plane: work.images.masks[plane] for plane in others or work.images.masks}
-        learned = finetuned(replace(work, labels=masks, dense=True, steps=200), how)
+        learned = finetuned(replace(work, labels=masks, dense=True, steps=200), replace(how, recipe=RECIPES[0]))
         weights = {k: w for k, w in learned.weights.items() if k.startswith("encoder.")}
         replace(learned, classes=(), weights=weights).save(path)
     return Model.load(path)
@@ -78,9 +80,9 @@ def row_of(images: ImageSet, start: str, seed: int, settings: TrialSettings, arg
     """Return one line of the table."""
     began = time.perf_counter()
     work = Work(images, begin(images, args.budget, seed).labels, seed=seed, cache=args.encoders)
-    how = FinetuneSettings(batch=settings.batch, patch_size=settings.patch_size)
+    how = FinetuneSettings(recipe=settings.recipe, batch=settings.batch, patch_size=settings.patch_size)
     model = start_of(start, work, how, PretrainSettings(steps=args.pretrain_steps))
-    head = [images.name, start, args.budget, seed, settings.steps]
+    head = [images.name, start, settings.recipe, args.budget, seed, settings.steps]
     try:
         verdict = tried(work, model, replace(settings, seed=seed))
     except ValueError as error:
@@ -99,14 +101,14 @@ def word_of(mean: float, low: float, high: float) -> str:
 def report(path: Path) -> None:
     with path.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["true low"]]
-    print("| set | encoder | strokes | held-out strokes say | Dice of test images says |")
-    print("|---|---|---|---|---|")
+    print("| set | recipe | encoder | strokes | held-out strokes say | Dice of test images says |")
+    print("|---|---|---|---|---|---|")
     found = []
     for row in rows:
         sides = [[float(row[f"{of}{name}"]) for name in ("difference", "low", "high")] for of in ("", "true ")]
         found.append([(numbers[0], word_of(*numbers)) for numbers in sides])
         cells = (f"{word_of(*n)}: {n[0]:+.3f} ({n[1]:+.3f} to {n[2]:+.3f})" for n in sides)
-        print(f"| {row['set']} | {row['start']} | {row['strokes']} | {' | '.join(cells)} |")
+        print(f"| {row['set']} | {row['recipe']} | {row['start']} | {row['strokes']} | {' | '.join(cells)} |")
     same = sum(said[1] == real[1] for said, real in found)
     opposite = sum({said[1], real[1]} == {"helped", "hurt"} for said, real in found)
     signs = [said[0] * real[0] > 0 for said, real in found]
@@ -123,6 +125,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--sets", nargs="+")
     parser.add_argument("--starts", nargs="+", choices=STARTS, default=STARTS)
+    parser.add_argument("--recipe", choices=RECIPES, default=RECIPES[0])
     parser.add_argument("--budget", default="4x5")
     parser.add_argument("--seeds", type=int, default=1, help="repetitions, each with other strokes")
     parser.add_argument("--encoders", type=Path, help="folder that keeps encoders; by default beside OUT.csv")
@@ -137,20 +140,19 @@ def main() -> None:
     mind_the_machine()
     torch.set_num_threads(1)
     args.encoders = args.encoders or args.out.parent / "encoders"
-    settings = TrialSettings(
-        folds=args.folds, seeds=args.pairs, steps=args.steps, batch=args.batch, patch_size=args.patch_size
-    )
+    effort = {"steps": args.steps, "batch": args.batch, "patch_size": args.patch_size}
+    settings = TrialSettings(recipe=args.recipe, folds=args.folds, seeds=args.pairs, **effort)
     done = set[tuple[str, ...]]()
     if args.out.exists():
         with args.out.open(newline="") as file:
-            done = {tuple(row[c] for c in COLUMNS[:5]) for row in csv.DictReader(file)}
+            done = {tuple(row[c] for c in KEY) for row in csv.DictReader(file)}
     else:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(",".join((*COLUMNS, *TRUE)) + "\n")
     for seed in range(args.seeds):
         for start in args.starts:
             for name in args.sets or names_in(args.data):
-                if (name, start, args.budget, str(seed), str(args.steps)) in done:
+                if (name, start, args.recipe, args.budget, str(seed), str(args.steps)) in done:
                     continue
                 row = row_of(load(args.data, name), start, seed, settings, args)
                 with args.out.open("a", newline="") as file:

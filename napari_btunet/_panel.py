@@ -34,6 +34,7 @@ from ._form import SettingsForm
 from ._live import MODES
 from ._network import NetworkChoice
 from ._session import Session, session_of
+from ._trial import TrialButtons
 
 MASKS = "TIFF with the image's axes (*.tif);;PNG, one per plane (*.png);;Zarr (*.zarr)"
 MODELS = "BT-UNet model (*.safetensors)"
@@ -153,6 +154,8 @@ class Panel(QWidget):
         for title, form in (("Pre-training", self.pretrain_form), ("Fine-tuning", self.finetune_form)):
             self.more.addWidget(_heading(title))
             self.more.addWidget(form.container.native)
+        self.trial = TrialButtons(self.session, self.finetune_form.value)
+        self.more.addWidget(self.trial)
         rows.addWidget(self.more)
 
     # ------------------------------------------------------------------------------------------ reacting

@@ -60,8 +60,8 @@ def trial(
     Yields
     ------
     Progress
-        ``step`` counts the steps of all trainings; ``difference`` is that of the strokes judged so far. The reply
-        ``True`` stops: folds with two finished pairs of trainings count.
+        ``step`` counts the steps of all trainings; the values of each, and ``difference`` of the strokes judged so far.
+        The reply ``True`` stops: folds with two finished pairs of trainings count.
 
     Raises
     ------
@@ -141,7 +141,7 @@ class _Trainings:
             {plane: _strokes_of(target) for (i, plane), target in targets.items() if i == image}
             for image in range(len(self.stacks))
         ]
-        reply: Reply = yield at
+        reply: Reply = yield replace(at, values={})
         with closing(finetune(self.stacks, strokes, how, start_from=start, classes=self.names)) as task:
             while reply is not True:
                 try:
@@ -149,7 +149,8 @@ class _Trainings:
                 except StopIteration as end:
                     model: Model = end.value
                     return model
-                reply = yield replace(at, step=at.step + progress.step, values={**progress.values, **at.values})
+                values = {**progress.values, **at.values} if progress.values else {}
+                reply = yield replace(at, step=at.step + progress.step, values=values)
         return None
 
 

@@ -475,7 +475,7 @@ def test_models_are_saved_opened_and_refused(window: Any, tmp_path: Path) -> Non
 def test_every_button_has_a_tooltip_and_the_more_section_shows_the_settings(window: Any) -> None:
     w = window(discs())
     buttons = [b for b in w.panel.findChildren(QPushButton) if b.objectName().endswith("_button")]
-    assert len(buttons) == 10
+    assert len(buttons) == 12
     assert all(b.toolTip() for b in buttons)
     assert w.panel.finetune_form.value(minutes=2.0) == btunet.FinetuneSettings(
         minutes=2.0, steps=12, patch_size=32, batch=2
