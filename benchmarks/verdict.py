@@ -1,13 +1,13 @@
 """Is the verdict right? Whether pre-training helped by held-out strokes, against Dice of test images with true masks.
 
-    PYTHONPATH=benchmarks python benchmarks/verdict.py DATA OUT.csv [--sets ...] [--starts barlow masks constant]
+    PYTHONPATH=benchmarks python benchmarks/verdict.py DATA OUT.csv [--sets ...] [--starts barlow masks constant zero]
 
 The simulated person of `strokes` paints; `btunet.trial` judges an encoder by the strokes. The truth: trainings on all
 of the strokes, from random weights and from the encoder, with the same steps and pairs of seeds; difference in Dice of
-test images, paired, with an interval over seeds and images. Three encoders: *barlow* is pre-trained on the set's
-images; *masks* was taken from a model that learned true masks of images on which nothing is painted, so that it should
-help; in *constant* every tensor of the first holds its mean only, so that it should hurt. Finished rows of OUT.csv are
-not repeated.
+test images, paired, with an interval over seeds and images. Four encoders: *barlow* is pre-trained on the set's
+images; *masks* was taken from a model that learned true masks of images on which nothing is painted; in *constant*
+every tensor of the first holds its mean only; in *zero* all are 0, so that it can learn nothing and must hurt.
+Finished rows of OUT.csv are not repeated.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from strokes.work import Work
 COLUMNS = ("set", "start", "recipe", "budget", "seed", "steps", "strokes", "difference", "low", "high", "verdict")
 KEY = COLUMNS[:6]
 TRUE = ("true difference", "true low", "true high", "seconds")
-STARTS = ("barlow", "masks", "constant")
+STARTS = ("barlow", "masks", "constant", "zero")
 LEARNED = 12  # planes whose masks an encoder may have learned
 
 
@@ -44,6 +44,8 @@ def start_of(kind: str, work: Work, how: FinetuneSettings, before: PretrainSetti
     model = encoder(work, before)
     if kind == "constant":
         return replace(model, weights={k: np.full_like(w, w.mean()) for k, w in model.weights.items()})
+    if kind == "zero":
+        return replace(model, weights={k: np.zeros_like(w) for k, w in model.weights.items()})
     if kind == "barlow":
         return model
     assert work.cache

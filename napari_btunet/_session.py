@@ -173,7 +173,8 @@ class Session(Models):
             task = self._elsewhere("trial", *given, encoder, settings, classes=tuple(self.classes))
             self._begin("trial", images, task)
         self.live.rest()  # it was not told of strokes that were taken here
-        self.answer()
+        if self.live.mode == "live":
+            self.answer()
 
     def _to_learn_from(self) -> tuple[list[Image], list[btunet.Stack], list[btunet.Strokes]]:
         """Return the images, the chosen one first among the painted ones, then those to look at; and their strokes.

@@ -150,6 +150,7 @@ def test_steps_are_counted_over_all_trainings(stub: Stub, encoder: Model) -> Non
     assert seen[-1].step == seen[-1].total == 2 * 2 * 2 * QUICK.steps
     assert [p.step for p in seen] == sorted(p.step for p in seen)
     assert "difference" in seen[-1].values
+    assert all("loss" in p.values for p in seen if p.values)  # as a window draws it
 
 
 def test_a_trial_that_is_stopped_keeps_folds_with_two_pairs(stub: Stub, encoder: Model) -> None:

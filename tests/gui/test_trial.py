@@ -77,6 +77,7 @@ def test_the_answer_is_one_sentence_and_is_written_with_a_picture(
     before = w.strokes.data.copy()
     click(w, w.panel.trial.ask_button)
     assert w.session.doing == "trial"
+    assert w.session.live._job is None  # nobody asked for answers
     assert not w.panel.trial.ask_button.isEnabled()
     w.wait(lambda: w.session.verdict)
     w.wait(lambda: "Did pre-training help? Helped: +0.30" in w.panel.status_label.text())
@@ -102,6 +103,20 @@ def test_stop_keeps_what_is_known(window: OpenWindow, engine: Engine) -> None:
     w.wait(lambda: w.session.job is None)
     assert w.session.verdict == VERDICT
     assert w.errors == []
+
+
+def test_strokes_are_answered_while_it_runs(
+    window: OpenWindow, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.steps = 10**6
+    w = ready(window(discs()))
+    answered: list[str] = []
+    monkeypatch.setattr(w.session, "answer", lambda: answered.append(w.session.doing))
+    w.session.live.mode = "live"
+    click(w, w.panel.trial.ask_button)
+    assert answered == ["trial"]
+    w.session.stop()
+    w.wait(lambda: w.session.job is None)
 
 
 def test_without_strokes_it_is_said_what_to_do(window: OpenWindow, engine: Engine) -> None:
