@@ -36,6 +36,7 @@ from ._live import MODES
 from ._network import NetworkChoice
 from ._objects import ObjectsSection
 from ._session import Session, session_of
+from ._trial import TrialButtons
 from ._views import IgnoredViews
 
 MASKS = "TIFF with the image's axes (*.tif);;PNG, one per plane (*.png);;Zarr (*.zarr)"
@@ -169,6 +170,8 @@ class Panel(QWidget):
         self.objects_section = ObjectsSection(self.session, self._beside)
         self.more.addWidget(_heading("Objects"))
         self.more.addWidget(self.objects_section)
+        self.trial = TrialButtons(self.session, self.finetune_form.value)
+        self.more.addWidget(self.trial)
         rows.addWidget(self.more)
 
     # ------------------------------------------------------------------------------------------ reacting

@@ -49,6 +49,7 @@ class Session(Models):
         self.device = "looking for a device …"
         self.job: Job | None = None
         self.exported: list[Path] = []
+        self.verdict: btunet.Verdict | None = None
         self.spare = btunet.Spare()
         self.live = Live(self.spare, self._show_answer, self._on_judged, lambda why: self.said.emit(why, False))
         self.objects = Objects(self)
@@ -121,7 +122,7 @@ class Session(Models):
 
     @property
     def doing(self) -> str:
-        """What runs: "import", "pretrain", "prepare", "finetune", "predict", "export", "objects", "table", or ""."""
+        """The title of the job that runs, such as "pretrain" or "finetune"; "" if none does."""
         return self.job.title if self.job is not None else ""
 
     @property
@@ -190,6 +191,19 @@ class Session(Models):
         painted = sum(int((plane > 0).sum()) for planes in strokes for plane in planes.values())
         self._began_with = {"painted": painted, "strokes": self.keeper.seen()}
         self._begin("finetune", images, task)
+
+    def try_out(self, encoder: btunet.Model, settings: btunet.TrialSettings) -> None:
+        """Find out whether an encoder helps, by strokes held out of trainings with it and without it."""
+        try:
+            images, *given = self._to_learn_from()
+        except ValueError as error:
+            self.said.emit(str(error), True)
+        else:
+            task = self._elsewhere("trial", *given, encoder, settings, classes=tuple(self.classes))
+            self._begin("trial", images, task)
+        self.live.rest()  # it was not told of strokes that were taken here
+        if self.live.mode == "live":
+            self.answer()
 
     def _to_learn_from(self) -> tuple[list[Image], list[btunet.Stack], list[btunet.Strokes]]:
         """Return the images, the chosen one first among the painted ones, then those to look at; and their strokes.
@@ -418,6 +432,9 @@ class Session(Models):
             self._finish_prediction()
         elif kind in ("objects", "table"):
             self.objects.take(kind, self._at_work[0], result)
+        elif kind == "trial":
+            self.verdict = result
+            self.said.emit(f"Did pre-training help? {result.describe()}.", False)
         elif kind == "export":
             self.exported = result
             files = str(result[0]) if len(result) == 1 else f"{len(result)} files in {result[0].parent}"

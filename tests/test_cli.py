@@ -363,3 +363,23 @@ def test_asking_for_help_loads_no_torch() -> None:
 def test_the_version_is_that_of_the_distribution(capsys: Any) -> None:
     main(["--version"])
     assert capsys.readouterr().out.strip() == version("napari-btunet")
+
+
+# ---- whether pre-training helped
+
+
+def test_a_trial_is_told_and_written_with_all_strokes_and_a_picture(data: Path, shell: Shell) -> None:
+    for folder in ("images", "strokes"):
+        for file in (data / folder).iterdir():
+            file.unlink()
+    image, strokes = np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.uint8)
+    image[:, 32:], strokes[4::17, 4:20], strokes[4::17, 44:60] = 200, 1, 2
+    imageio.imwrite(data / "images" / "one.png", image)
+    imageio.imwrite(data / "strokes" / "one.png", strokes)
+    assert shell("pretrain images --out e.safetensors", *QUICK)[0] == 0
+    line = "trial --images images --labels strokes --start-from e.safetensors --recipe paper"
+    status, out, err = shell(f"{line} --folds 2 --out found --json", *QUICK)
+    assert status == 0 and json.loads(out) == json.loads((data / "found" / "verdict.json").read_text())
+    assert json.loads(out)["sentence"].endswith("on 8 held-out strokes")
+    assert "verdict.svg" in err and (data / "found" / "verdict.svg").exists()
+    mistake(shell(f"{line} --folds 5", *QUICK), "has 4 strokes .* paint at least 5 of each class")

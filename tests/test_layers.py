@@ -62,9 +62,11 @@ LAYERS = (
         "pictures",
         "transfer",
         "unfinished",
+        "verdict",
+        "verdict_picture",
     },
     {"pretraining", "previewing", "finetuning", "answering", "prediction", "streaming", "evaluation", "elsewhere"},
-    {"studies", "jobs", "inventory"},
+    {"studies", "jobs", "inventory", "trials"},
     {"cli", "__init__", "__main__"},
 )
 TASKS = LAYERS[3]

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .settings import PredictSettings as PredictSettings
     from .settings import PretrainSettings as PretrainSettings
     from .settings import StudySettings as StudySettings
+    from .settings import TrialSettings as TrialSettings
     from .settings import ViewSettings as ViewSettings
     from .streaming import predict_to as predict_to
     from .studies import study as study
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from .transfer import imagenet_encoder as imagenet_encoder
     from .transfer import import_encoder as import_encoder
     from .transfer import zoo_available as zoo_available
+    from .trials import trial as trial
+    from .verdict import Verdict as Verdict
     from .writing import write as write
     from .writing import write_probabilities as write_probabilities
 
@@ -88,12 +91,15 @@ _HOME = {
         "PredictSettings",
         "PretrainSettings",
         "StudySettings",
+        "TrialSettings",
         "ViewSettings",
     ],
     "streaming": ["predict_to"],
     "studies": ["study"],
     "task": ["Estimate", "LearnedPlane", "PredictedPlane", "Progress", "Reply", "Spot", "Steer", "Task", "run"],
     "transfer": ["ZOO_ENCODERS", "imagenet_encoder", "import_encoder", "zoo_available"],
+    "trials": ["trial"],
+    "verdict": ["Verdict"],
     "writing": ["write", "write_probabilities"],
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -29,6 +29,7 @@ from .settings import (
     PretrainSettings,
     Settings,
     StudySettings,
+    TrialSettings,
     ViewSettings,
 )
 from .task import Progress, Strokes, Task, run
@@ -78,10 +79,12 @@ if TYPE_CHECKING:
     from .settings import PredictSettings as PredictFlags
     from .settings import PretrainSettings as PretrainFlags
     from .settings import StudySettings as StudyFlags
+    from .settings import TrialSettings as TrialFlags
     from .settings import ViewSettings as ViewFlags
 else:
     PretrainFlags, FinetuneFlags, PredictFlags = map(flags, (PretrainSettings, FinetuneSettings, PredictSettings))
-    StudyFlags, ObjectFlags, ViewFlags = map(flags, (StudySettings, ObjectSettings, ViewSettings))
+    StudyFlags, ObjectFlags = map(flags, (StudySettings, ObjectSettings))
+    TrialFlags, ViewFlags = map(flags, (TrialSettings, ViewSettings))
 
 
 @app.command
@@ -173,7 +176,7 @@ def finetune(
     return _train(training, out or _needed(work).next_model)
 
 
-def _labelled(images: Sequence[Path], labels: Sequence[Path], dense: bool) -> tuple[list[Stack], list[Any]]:
+def _labelled(images: Sequence[Path], labels: Sequence[Path], dense: bool = False) -> tuple[list[Stack], list[Any]]:
     """Return images with what was drawn on each; after them, for strokes, those with nothing."""
     image_files = find(images)
     pairs = pair(image_files, find(labels))
@@ -412,6 +415,45 @@ def _table(report: dict[str, Any]) -> str:
 
 
 @app.command
+def trial(
+    *,
+    images: Annotated[list[Path], Many],
+    labels: Annotated[list[Path], Many],
+    start_from: Path,
+    out: Path | None = None,
+    as_json: Annotated[bool, Parameter("--json")] = False,
+    settings: Annotated[TrialFlags | None, Flat] = None,
+) -> int:
+    """Say whether pre-training helped on these images: trains with and without it, judged by held-out strokes.
+
+    Parameters
+    ----------
+    images
+        Image files, folders or .zarr.
+    labels
+        Strokes, paired with the images by name: 0 = not annotated, 1 = background, 2.. = classes.
+    start_from
+        The pre-trained encoder.
+    out
+        Folder for verdict.json, with every stroke, and verdict.svg, a picture.
+    as_json
+        Print everything as JSON.
+    """
+    from .trials import trial as task
+
+    encoder = Model.load(start_from)
+    stacks, drawn = _labelled(images, labels)
+    if out:
+        _check_folder(out)
+    with _Console() as console:
+        verdict = run(task(stacks, drawn, encoder, settings), console.show)
+    print(json.dumps(verdict.as_dict(), indent=1) if as_json else verdict.describe())
+    for path in verdict.save(out) if out else ():
+        _say(str(path))
+    return INTERRUPTED if console.interrupted else 0
+
+
+@app.command
 def study(
     *,
     images: Path,
@@ -542,7 +584,7 @@ def _blame(error: Exception) -> None:
 def _check_alone(command: Callable[..., Any]) -> None:
     """Refuse to do the same work, and write the same files, several times at once."""
     size = place()[1]
-    if size > 1 and command in (finetune, predict, objects, study):
+    if size > 1 and command in (finetune, predict, objects, trial, study):
         raise ValueError(f"{command.__name__} runs in one process, not in {size}; start it without torchrun")
 
 

@@ -6,6 +6,7 @@ itself. Held out are whole strokes, and nothing within a gap of them is learned 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -88,6 +89,45 @@ class Folds:
         everywhere = _sizes([s for s in self.strokes if s.kind == kind], self.count)
         of_all = _sizes(self.strokes, self.count)
         return min(range(self.count), key=lambda fold: (here[fold], everywhere[fold], of_all[fold]))
+
+
+def dealt(targets: Targets, count: int, fewest: int, names: Sequence[str]) -> Folds:
+    """Return strokes in folds, each of which can be held out and leaves something of every class to learn.
+
+    Parameters
+    ----------
+    targets
+        What is known of all planes.
+    count
+        How many folds.
+    fewest
+        Strokes that there must be of every class, or as many as folds.
+    names
+        Of the classes.
+
+    Raises
+    ------
+    ValueError
+        If a class has too few strokes, or they lie so close to each other that none is left to learn from.
+    """
+    folds = Folds(count)
+    for (image, plane), target in targets.items():
+        folds.deal(image, plane, target)
+    counts, fewest = Counter(stroke.kind for stroke in folds.strokes), max(count, fewest)
+    for kind, painted in sorted(counts.items()):
+        if painted < fewest:
+            raise ValueError(
+                f"{names[kind]!r} has {painted} stroke{'s' * (painted != 1)} (what touches counts as one); paint at "
+                f"least {fewest} of each class, so that some can be held out"
+            )
+    for fold in range(count):
+        left = {int(k) for target in folds.without(fold, targets).values() for k in np.unique(target)}
+        if missing := sorted(counts.keys() - left):
+            raise ValueError(
+                f"the strokes of {names[missing[0]]!r} lie so close to held-out ones that none is left to learn from; "
+                "paint some further apart, or on other planes"
+            )
+    return folds
 
 
 def _sizes(strokes: Sequence[Stroke], count: int) -> list[int]:

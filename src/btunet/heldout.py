@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .folds import FOLDS, Folds
+from .folds import FOLDS, Folds, Stroke
 from .labels import IGNORE, Targets
 from .networks import Network
 from .patches import Source
@@ -52,20 +52,22 @@ class HeldOut:
         names
             Of the images, for the record.
         """
+        held = self._folds.of(FOLD)
         return [
             {"image": names[s.image], "plane": s.plane, "pixel": int(s.pixels[0]), "class": s.kind, "right": right}
-            for s, right in zip(self._folds.of(FOLD), self._right(network, sources), strict=True)
+            for s, right in zip(held, rights(network, sources, held), strict=True)
         ]
 
-    def _right(self, network: Network, sources: Sequence[Source]) -> Iterator[float]:
-        """Yield the share of pixels of each stroke that is predicted as its class."""
-        function, stride = forward(network), network.stride
-        margin = tiling(network, stride).margin
-        for stroke in self._folds.of(FOLD):
-            source = sources[stroke.image]
-            y, x = np.unravel_index(stroke.pixels, source.stack.plane_shape)
-            top, left = int(y.min()) // stride * stride, int(x.min()) // stride * stride
-            side = max(int(y.max()) - top, int(x.max()) - left) + 1
-            window = source.patch(stroke.plane, top - margin, left - margin, side + 2 * margin)
-            found = function(window).argmax(0)[y - top + margin, x - left + margin]
-            yield round(float((found == stroke.kind).mean()), 4)
+
+def rights(network: Network, sources: Sequence[Source], strokes: Sequence[Stroke]) -> Iterator[float]:
+    """Yield the share of pixels of each stroke that a network in evaluation mode predicts as its class."""
+    function, stride = forward(network), network.stride
+    margin = tiling(network, stride).margin
+    for stroke in strokes:
+        source = sources[stroke.image]
+        y, x = np.unravel_index(stroke.pixels, source.stack.plane_shape)
+        top, left = int(y.min()) // stride * stride, int(x.min()) // stride * stride
+        side = max(int(y.max()) - top, int(x.max()) - left) + 1
+        window = source.patch(stroke.plane, top - margin, left - margin, side + 2 * margin)
+        found = function(window).argmax(0)[y - top + margin, x - left + margin]
+        yield round(float((found == stroke.kind).mean()), 4)

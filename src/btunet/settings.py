@@ -114,6 +114,19 @@ class FinetuneSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialSettings(Settings):
+    """Whether pre-training helped: trainings with and without it, on strokes of which some are held out."""
+
+    folds: int = param(4, "parts that whole strokes are dealt into; each is held out once", min=2, max=50)
+    seeds: int = param(2, "pairs of trainings for every part, each with random numbers of its own", min=2, max=1000)
+    steps: int = param(100, "gradient steps of every training", min=1)
+    recipe: str = _recipe()
+    seed: int = param(0, "seed of all random choices", min=0)
+    batch: int = param(FinetuneSettings.batch, "patches per step", min=1, max=1024)
+    patch_size: int = param(FinetuneSettings.patch_size, "side of a patch, pixels", min=16, max=2048)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudySettings(Settings):
     """Comparison of initialisations, networks and amounts of labels."""
 
