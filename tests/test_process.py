@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
-from btunet import BtunetError, Died, Progress, Spare, Steer, in_child, run
+from btunet import BtunetError, Died, Progress, Spare, Steer, in_child, messages, run
 from btunet.messages import BIG, receive, send
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and niceness are POSIX")
@@ -223,17 +224,22 @@ def test_small_messages_come_through_as_they_were(content: Any, tmp_path: Path) 
     assert receive(io.BytesIO(sent(content, tmp_path)), tmp_path) == content
 
 
-def test_a_big_array_travels_as_a_file_and_is_mapped(tmp_path: Path) -> None:
-    place = tmp_path / "files"
-    place.mkdir()
-    array = np.random.default_rng(0).normal(size=(300, 200, 5))
-    message = sent({"image": array, "small": np.arange(5)}, place)
+@pytest.mark.parametrize("is_huge", [False, True])
+def test_a_big_array_travels_as_a_file_and_only_a_huge_one_keeps_it_open(
+    is_huge: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "HUGE", BIG if is_huge else messages.HUGE)
+    array = np.arange(2**16, dtype=np.int32).reshape(256, 256)
+    stream = io.BytesIO()
+    send(stream, tmp_path, array)
+    message = stream.getvalue()
     assert len(message) < 2000 < BIG < array.nbytes
-    assert len(list(place.iterdir())) == 1
-    back = receive(io.BytesIO(message), place)
-    assert np.array_equal(back["image"], array) and np.array_equal(back["small"], np.arange(5))
-    assert not back["image"].flags.writeable and not back["image"].flags.owndata
-    assert list(place.iterdir()) == []
+    before = psutil.Process().num_fds()
+    found = receive(io.BytesIO(message), tmp_path)
+    assert np.array_equal(found, array)
+    assert not found.flags.writeable
+    assert psutil.Process().num_fds() == before + is_huge
+    assert list(tmp_path.glob("tmp*")) == []  # nothing is left in the folder
 
 
 @pytest.mark.parametrize("make", [np.asfortranarray, np.transpose, lambda a: a[::2, ::3], lambda a: a.astype(">f4")])

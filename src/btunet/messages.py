@@ -1,6 +1,6 @@
 """What a process and its child say to each other: pickles between these two only, never from a file.
 
-Big arrays travel beside them as files in a temporary folder, mapped into memory on the other side.
+Big arrays travel beside them as files in a temporary folder, and the largest are mapped on the other side.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import cloudpickle
 import numpy as np
 
 BIG = 2**16  # bytes from which an array travels as a file
+HUGE = 2**26  # bytes from which it is mapped; each one keeps a file open as long as it lives, and models live long
 FRAME = struct.Struct("<QQ")  # length of the pickle, number of files
 
 
@@ -43,12 +44,12 @@ def send(pipe: IO[bytes], folder: Path, content: Any) -> None:
 
 
 def receive(pipe: IO[bytes], folder: Path) -> Any:
-    """Read one message; its big arrays are mapped, read-only. Raises EOFError at the end of the stream."""
+    """Read one message; its big arrays are read-only. Raises EOFError at the end of the stream."""
     header = pipe.read(FRAME.size)
     if len(header) < FRAME.size:
         raise EOFError
     length, files = FRAME.unpack(header)
-    buffers = [_map(folder / pipe.readline().decode().strip()) for _ in range(files)]
+    buffers = [_load(folder / pipe.readline().decode().strip()) for _ in range(files)]
     body = pipe.read(length)
     if len(body) < length:
         raise EOFError
@@ -62,12 +63,13 @@ def _store(folder: Path, buffer: pickle.PickleBuffer) -> str:
     return Path(name).name
 
 
-def _map(path: Path) -> mmap.mmap:
+def _load(path: Path) -> bytes | mmap.mmap:
     with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        is_huge = os.fstat(file.fileno()).st_size >= HUGE
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if is_huge else file.read()
     with suppress(PermissionError):  # Windows keeps mapped files; they go with the folder
         path.unlink()
-    return mapped
+    return content
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
