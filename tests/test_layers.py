@@ -9,7 +9,7 @@ import btunet
 
 SOURCE = Path(btunet.__file__).parent
 LAYERS = (
-    {"errors", "device", "ranks", "health", "task", "settings", "recipes", "replace"},
+    {"errors", "device", "ranks", "health", "task", "settings", "recipes", "replace", "claims"},
     {
         "images",
         "reading",

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from .claims import check_file
 from .errors import BtunetError
 from .replace import replacing
 
@@ -64,6 +65,7 @@ class Checkpoint:
         BtunetError
             If the file cannot be read, is broken, is no checkpoint, or was written by a newer version of this package.
         """
+        check_file(path)
         try:
             with safe_open(path, framework="numpy") as file:
                 header = (file.metadata() or {}).get(HEADER)
@@ -72,14 +74,14 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         except OSError as error:
             raise BtunetError(f"{path} cannot be read: {error.strerror or error}") from error
-        except SafetensorError as error:
+        except (SafetensorError, TypeError) as error:  # TypeError: numpy has no such numbers
             raise broken(path, error) from error
         try:
             found = json.loads(header)
             if int(found["format"]) > FORMAT:
                 raise BtunetError(f"{path.name} was written by a newer btunet (format {found['format']}); update this")
             return cls(dict(found["about"]), dict(found["state"]), tensors)
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise broken(path, error) from error
 
     def check(self, path: Path, about: Mapping[str, Any]) -> None:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import logging
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter, validators
 
+from .claims import check_file
 from .device import mind_the_machine, place
 from .errors import BtunetError
 from .images import Stack
 from .model import Model
 from .project import Project, absolute
 from .reading import find, pair, read, stem
+from .replace import explaining, replacing
 from .settings import (
     FinetuneSettings,
     ObjectSettings,
@@ -217,7 +222,7 @@ def _strokes_of(project: Project, named: Sequence[Path]) -> tuple[list[Stack], l
 def _label(stack: Stack) -> Any:
     if stack.channels != 1:
         raise ValueError(f"{stack.name} has {stack.channels} channels; labels are gray images whose values are classes")
-    return stack.data[...]
+    return stack.whole()
 
 
 def _start(
@@ -244,7 +249,7 @@ def _train(task: Task[Model], out: Path, checkpoint: Path | None = None) -> int:
     """Run a training, save the model, say where it is, and remove the checkpoint of a training that is done."""
     if out.suffix != ".safetensors":
         raise ValueError(f"--out is {out}; expected a name that ends in .safetensors")
-    _check_folder(out.parent)
+    _check_name(out)
     with _Console() as console:
         model = run(task, console.show)
     if place()[0] > 0:
@@ -258,11 +263,23 @@ def _train(task: Task[Model], out: Path, checkpoint: Path | None = None) -> int:
     return INTERRUPTED if console.interrupted else 0
 
 
+def _check_name(path: Path) -> None:
+    """Refuse before hours of work a file that could not be written after them."""
+    check_file(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file")
+    _check_folder(path.parent)
+    with explaining(path), suppress(FileNotFoundError, NotADirectoryError):
+        path.with_name(f".{path.name}.{os.getpid()}.part").lstat()  # as it is called until it is whole
+
+
 def _check_folder(folder: Path) -> None:
-    """Refuse before hours of work what could not be written after them."""
-    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise BtunetError(f"{nearest} cannot be written to; choose another folder")
+    """Refuse the same of a folder."""
+    nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists() or p.is_symlink())
+    try:
+        tempfile.TemporaryFile(dir=nearest).close()  # permissions alone do not tell of disks that are read-only
+    except OSError as error:
+        raise BtunetError(f"{nearest} cannot be written to; choose another folder") from error
 
 
 @app.command
@@ -384,6 +401,8 @@ def evaluate(predictions: Path, truth: Path, *, json_file: Annotated[Path | None
     """
     from .evaluation import evaluate as score
 
+    if json_file:
+        _check_name(json_file)
     made, true = ([*find([path])] for path in (predictions, truth))
     if len(made) == len(true) == 1:
         report = score({stem(made[0]): read(made[0])}, {stem(made[0]): read(true[0])})
@@ -393,8 +412,6 @@ def evaluate(predictions: Path, truth: Path, *, json_file: Annotated[Path | None
             _say(f"{len(true) - len(made)} of {len(true)} true masks have no prediction and are left out")
     print(_table(report))
     if json_file:
-        from .replace import replacing
-
         with replacing(json_file) as part:
             part.write_text(json.dumps(report, indent=1))
     return 0
@@ -521,10 +538,10 @@ def info(file: Path, *, as_json: Annotated[bool, Parameter("--json")] = False) -
         print(read(file).describe())
         return 0
     model = Model.load(file)
-    print(json.dumps(model.as_dict(), indent=1) if as_json else model.describe())
+    print(json.dumps(model.as_dict(), indent=1) if as_json else _plain(model.describe()))
     for record in model.history:
         if record.get("verb") == "import" and not as_json:
-            print(_origin(record))
+            print(_plain(_origin(record)))
     return 0
 
 
@@ -578,7 +595,12 @@ def _say(sentence: str) -> None:
 def _blame(error: Exception) -> None:
     """Say what went wrong, in a line of its own even where several processes do."""
     rank, size = place()
-    sys.stderr.write(f"btunet{f', process {rank + 1} of {size}' * (size > 1)}: {error}\n")
+    sys.stderr.write(f"btunet{f', process {rank + 1} of {size}' * (size > 1)}: {_plain(str(error))}\n")
+
+
+def _plain(text: str) -> str:
+    """Return one line without what would steer a terminal: names of files and classes may hold anything."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def _check_alone(command: Callable[..., Any]) -> None:
@@ -591,6 +613,8 @@ def _check_alone(command: Callable[..., Any]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 2 the caller's mistake, 130 interrupted."""
     mind_the_machine()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold anything
     try:
         call: Callable[..., Any]
         call, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
@@ -600,9 +624,14 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except (CycloptsError, ValueError, BtunetError) as error:
         _blame(error)
-        return MISTAKE
+    except OSError as error:
+        _blame(BtunetError(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}; choose another"))
+    except MemoryError:
+        _blame(BtunetError("there is not enough memory; give fewer or smaller images, or images in zarr"))
+    return MISTAKE
 
 
 def entry() -> None:
-    """Be the ``btunet`` command."""
+    """Be the ``btunet`` command; what libraries have to say of a broken file is in the one sentence already."""
+    logging.getLogger().addHandler(logging.NullHandler())
     sys.exit(main())

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .claims import check_room
 from .errors import BtunetError
 
 CHANNEL_AXES = "CS"  # C: channels, S: samples of one pixel (RGB)
@@ -17,6 +18,7 @@ BAND = 2**24  # values of a plane that are held at once where it is only looked 
 LARGE = 2**24  # pixels of a plane above which a sample of it is looked at instead of all
 GLIMPSES = np.linspace(0, 1, 8)  # where the windows of such a sample begin, along each side
 GLIMPSE = 32  # side of each of them, pixels
+LIMIT = np.finfo(np.float32).max  # networks compute with such numbers
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,12 @@ class Stack:
         Raises
         ------
         ValueError
-            If a value is NaN or infinite.
+            If a value is NaN or infinite, or no 32-bit float.
         BtunetError
             If it is on a disk and cannot be read.
         """
+        sizes = (len(range(*s.indices(n))) for s, n in zip((y, x), self.plane_shape, strict=True))
+        check_room(self.name, (self.channels, *sizes), self.data.dtype)
         try:
             window = np.asarray(self.data[index_of(self.axes, self.stack_shape, plane, y, x)])
         except (OSError, RuntimeError, ValueError) as error:  # what is read only now may be broken only here
@@ -113,13 +117,27 @@ class Stack:
         kept = [a for a in self.axes if a in CHANNEL_AXES or a in "YX"]
         channel = next((i for i, a in enumerate(kept) if a in CHANNEL_AXES), None)
         window = window[None] if channel is None else np.moveaxis(window, channel, 0)  # (C, y, x)
-        if window.dtype.kind == "f" and not np.isfinite(window).all():
-            bad = int((~np.isfinite(window)).sum())
+        if window.dtype.kind == "f" and not (good := np.abs(window) <= LIMIT).all():
+            bad = int((~good).sum())
             raise ValueError(
-                f"{self.name} has {bad} values that are NaN or infinite in plane {plane}; replace them "
+                f"{self.name} has {bad} values that are NaN or infinite in plane {plane}, or beyond 3e38; replace them "
                 "(for instance by the background's value) and try again"
             )
         return window
+
+    def whole(self) -> np.ndarray:
+        """Return all values as stored, on all axes.
+
+        Raises
+        ------
+        BtunetError
+            If they do not fit into memory, or are on a disk and cannot be read.
+        """
+        check_room(self.name, self.data.shape, self.data.dtype)
+        try:
+            return np.asarray(self.data[...])
+        except (OSError, RuntimeError, ValueError) as error:
+            raise BtunetError(f"{self.name} cannot be read: {error}; its file may be broken") from error
 
     def describe(self) -> str:
         """Say how the image is understood, in one line."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-import math
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from .claims import free_memory
 from .device import channels_last, precision
 from .errors import OutOfMemory
 from .optimise import explained
@@ -28,31 +26,7 @@ def free(device: torch.device) -> float:
         return float(torch.cuda.mem_get_info(device)[0] + unused)
     if device.type == "mps":
         return float(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    return min(_free_on_the_machine(), _free_in_the_group())
-
-
-def _free_on_the_machine() -> float:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()  # Linux; counts what is cached and can be given up
-        return next(int(line.split()[1]) * 1024.0 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, OSError, ValueError):  # Windows has no sysconf, macOS does not know the pages
-        return math.inf
-
-
-def _free_in_the_group() -> float:
-    """Return what is left of the limit of a container or of a job on a cluster (cgroup v2)."""
-    try:
-        own = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-        folder = Path(f"/sys/fs/cgroup{own}")
-        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        return math.inf if limit == "max" else float(int(limit) - int(used) + int(statistics["inactive_file"]))
-    except (OSError, StopIteration, KeyError, ValueError):
-        return math.inf
+    return free_memory()
 
 
 def kept(module: nn.Module, images: Tensor, loss: Callable[[Any], Any] = lambda made: made) -> int:

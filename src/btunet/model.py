@@ -15,8 +15,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from .claims import check_file
 from .errors import BtunetError
 from .images import Stack
+from .labels import IGNORE
 from .normalise import Normalisation
 from .replace import replacing
 from .settings import PretrainSettings
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 DEFAULT_NETWORK = PretrainSettings().network
 HEADER = "btunet"
+MOST_CHANNELS = 4096
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class Model:
         state = {k: torch.tensor(w) for k, w in self.weights.items() if k.split(".")[0] not in new}
         parts = {k.split(".")[0] for k in (state if self.is_encoder else own)} - new
         expected = {k for k in own if k.split(".")[0] in parts}
-        if set(state) != expected or any(own[k].shape != w.shape for k, w in state.items()):
+        if set(state) != expected or any((own[k].shape, own[k].dtype) != (w.shape, w.dtype) for k, w in state.items()):
             raise BtunetError(f"the weights in this model are not those of a {self.network}; the file was altered")
         network.load_state_dict(state, strict=False)
         # the layout in which convolutions are fastest; torch's types forget the keyword
@@ -158,6 +161,7 @@ class Model:
             If the file cannot be read, is broken, was not written by this package, or by a newer version of it.
         """
         path = Path(path)
+        check_file(path)
         try:
             with safe_open(path, framework="numpy") as file:
                 header = (file.metadata() or {}).get(HEADER)
@@ -170,15 +174,21 @@ class Model:
             raise BtunetError(f"{path} cannot be read: {error.strerror or error}") from error
         except SafetensorError as error:
             raise BtunetError(f"{path.name} is not a model file, or it is broken ({error})") from error
+        except TypeError as error:  # numpy has no such numbers
+            raise BtunetError(f"{path.name} holds weights that are not float32 ({error}); get another copy") from error
+        if not all(np.isfinite(weight).all() for weight in weights.values() if weight.dtype.kind == "f"):
+            raise BtunetError(f"{path.name} holds weights that are NaN or infinite; train again with a lower rate")
         return cls._from_header(path.name, header, weights)
 
     @classmethod
     def _from_header(cls, name: str, header: str, weights: Mapping[str, np.ndarray]) -> Model:
         try:
             spec = json.loads(header)
+            if not isinstance(spec["classes"], list):
+                raise TypeError(f"classes are {str(spec['classes'])[:50]!r}")
             if int(spec["format"]) > FORMAT:
                 raise BtunetError(f"{name} was written by a newer btunet (format {spec['format']}); update this one")
-            return cls(
+            model = cls(
                 network=str(spec["network"]),
                 channels=int(spec["channels"]),
                 classes=tuple(str(c) for c in spec["classes"]),
@@ -186,7 +196,11 @@ class Model:
                 normalisation=Normalisation.from_dict(spec["normalisation"]),
                 history=tuple(dict(record) for record in spec["history"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+            model.describe()  # counts the steps of the history
+            if not 1 <= model.channels <= MOST_CHANNELS or len(model.classes) not in (0, *range(2, IGNORE + 1)):
+                raise ValueError(f"{model.channels} channels and {len(model.classes)} classes")
+            return model
+        except (LookupError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             raise BtunetError(f"the header of {name} is broken ({error}); the file was altered or cut off") from error
 
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from .claims import check_density, check_room
 from .errors import BtunetError
 from .images import Stack
 
 UNITS = {"meter": "m", "mm": "mm", "micron": "µm"}
 AXES = "XYZTC"  # in the order of the file
+MOST_BEHIND = 2**20  # bytes after the voxels, which nobody needs
 
 
 class Scaled:
@@ -26,7 +28,8 @@ class Scaled:
 
     def __getitem__(self, index: Any) -> np.ndarray:
         slope, intercept = self.dtype.type(self.slope), self.dtype.type(self.intercept)
-        window: np.ndarray = np.asarray(self.raw[index], self.dtype) * slope + intercept
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever reads refuses what is infinite
+            window: np.ndarray = np.asarray(self.raw[index], self.dtype) * slope + intercept
         return window
 
 
@@ -71,8 +74,13 @@ def _map(path: Path, stored: Any, shape: tuple[int, ...]) -> Any:
     if colours:
         dtype, shape = dtype[0], (*shape, colours)
     if path.suffix.lower() == ".gz":
-        with gzip.open(path) as file:  # read to the end, where the checksum is
-            data = np.frombuffer(file.read(), dtype, prod(shape), stored.offset).reshape(shape)
+        check_density(path, shape, dtype)
+        check_room(path.name, shape, dtype)
+        with gzip.open(path) as file:
+            file.seek(stored.offset)
+            data = np.frombuffer(file.read(prod(shape) * dtype.itemsize), dtype, prod(shape)).reshape(shape)
+            if len(file.read(MOST_BEHIND)) == MOST_BEHIND:  # reads to the end, where the checksum is
+                raise ValueError("much more is in it than its voxels")
     else:
         data = np.memmap(path, dtype, "r", stored.offset, shape)
     return data[..., :3] if colours else data  # transparency is not a channel

@@ -49,8 +49,11 @@ class Normalisation:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, float]) -> Normalisation:
-        """Return the normalisation a model's header describes."""
-        return cls(float(values["low"]), float(values["high"]))
+        """Return the normalisation a model's header describes; raise ValueError if these are no percentiles."""
+        low, high = float(values["low"]), float(values["high"])
+        if not 0 <= low < high <= 100:
+            raise ValueError(f"percentiles {low} and {high}")
+        return cls(low, high)
 
 
 def _sample(stack: Stack, plane: int) -> np.ndarray:

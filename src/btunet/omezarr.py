@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .claims import check_room
 from .errors import BtunetError
 from .images import CHANNEL_AXES, LEADING_AXES, Stack, plain_axes
 
 UNITS = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "centimeter": "cm", "meter": "m", "angstrom": "Å"}
 TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
+MOST_EMPTY = 2**40  # values an array may have without storing any: zarr keeps nothing of what is 0 everywhere
 LETTERS = {"time": "T", "channel": "C"}
 
 
@@ -42,6 +45,11 @@ def read_zarr(path: Path, level: int = 0) -> Stack:
             raise BtunetError(f"{path} has {levels} level{'s' * (levels > 1)}, from 0; there is no level {level}")
         if not isinstance(array, zarr.Array):
             raise BtunetError(f"{path} cannot be read: it is a zarr group without an image; name the folder of one")
+        if math.prod(array.shape) > MOST_EMPTY and not _stores_pixels(path):
+            raise BtunetError(f"{path} claims to hold {' × '.join(map(str, array.shape))} values but stores none")
+        if 0 in array.chunks:
+            raise ValueError(f"chunks of {array.chunks}")
+        check_room(path.name, array.chunks, array.dtype)  # a whole one is unpacked for every window
         if image is not None and dataset:
             axes, (scale, unit) = _axes(image["axes"], array.ndim), _scale(image, dataset, array.ndim)
         else:
@@ -51,6 +59,11 @@ def read_zarr(path: Path, level: int = 0) -> Stack:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
         raise BtunetError(f"{path} cannot be read: its metadata are broken ({reason})") from error
     return Stack(array, axes, where.name if where == path else f"{path.name}, level {level}", scale, unit, where)
+
+
+def _stores_pixels(path: Path) -> bool:
+    """Whether there is any file that is not metadata."""
+    return any(f.is_file() and f.name != "zarr.json" and not f.name.startswith(".z") for f in path.rglob("*"))
 
 
 def _inside(path: Path, group: Any) -> tuple[Any, Mapping[str, Any] | None]:

@@ -115,7 +115,10 @@ def pretrain(
         check_contrast(stacks)
         model = beginning(settings.network, stacks, start_from)
         found = Checkpoint.load(checkpoint) if resume and checkpoint and checkpoint.exists() else None
-        sizes = _sizes(found) if found else None
+        sizes = None
+        if found and checkpoint:
+            found.check(checkpoint, settings.as_dict())
+            sizes = _sizes(found, checkpoint, settings)
         sources = [Source(s, model.normalisation) for s in stacks]
         learner = _Learner(model, sources, settings, ranks, sizes, views)
         if found and checkpoint:
@@ -259,8 +262,10 @@ class _Learner:
             self.generator.set_state(torch.tensor(found.tensors["generator"]))
             self.rng.bit_generator.state = state["numpy"]
             self.values = {str(name): float(value) for name, value in dict(state["values"]).items()}
+            if not (state["step"] >= 0 and state["seconds"] >= 0):
+                raise ValueError(f"{state['step']} steps")
             self.clock.resume(int(state["step"]), float(state["seconds"]))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # the last is torch's
+        except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:  # the last is torch's
             raise broken(path, error) from error
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -268,17 +273,23 @@ class _Learner:
         return {**self.modules.state_dict(), **self.trainer.state()}
 
 
-def _sizes(found: Checkpoint) -> tuple[int, int] | None:
+def _sizes(found: Checkpoint, path: Path, settings: PretrainSettings) -> tuple[int, int]:
     """Return a checkpoint's patches per step and compared features, which may be fewer than asked for."""
     batch, dimensions = (found.state.get(name) for name in ("batch", "dimensions"))
-    return (batch, dimensions) if isinstance(batch, int) and isinstance(dimensions, int) else None
+    most = PRETRAINING[settings.recipe].dimensions or settings.batch // 2
+    if batch not in range(1, settings.batch + 1) or dimensions not in range(1, most + 1):
+        raise broken(path, ValueError(f"{batch} patches per step and {dimensions} features"))
+    return int(found.state["batch"]), int(found.state["dimensions"])
 
 
 def _of_shape(tensor: Tensor, saved: np.ndarray) -> Tensor:
     """Return what was saved of a tensor; copying would stretch what is too small."""
-    if saved.shape != tensor.shape:
-        raise ValueError(f"{saved.shape} instead of {tuple(tensor.shape)} values")
-    return torch.tensor(saved)
+    found = torch.tensor(saved)
+    if (found.shape, found.dtype) != (tensor.shape, tensor.dtype):
+        raise ValueError(f"{saved.shape} values of {saved.dtype} instead of {tuple(tensor.shape)}")
+    if not found.isfinite().all():
+        raise ValueError("values that are NaN or infinite")
+    return found
 
 
 def _traits(sources: Sequence[Source]) -> list[Any]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as imageio
 import numpy as np
 import tifffile
+from PIL import Image
 
+from .claims import check_density, check_file, check_room
 from .errors import BtunetError
 from .images import Stack
 from .nifti import read_nifti
@@ -20,7 +23,11 @@ from .omezarr import read_zarr, zarr_root
 
 TIFF = (".tif", ".tiff")
 SUFFIXES = (*TIFF, ".png", ".jpg", ".jpeg", ".nii", ".nii.gz", ".zarr")
-BROKEN = (OSError, EOFError, SyntaxError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error)
+BROKEN = (  # what the libraries raise over a file that is none
+    *(OSError, EOFError, SyntaxError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError),
+    *(RuntimeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError),
+)
+PICTURES = ("PNG", "JPEG", "MPO")  # the last is how some cameras call their JPEG
 UNITS = {"micron": "µm", "um": "µm", "μm": "µm"}  # ways to write a micrometre, the last with a Greek letter
 
 
@@ -89,6 +96,7 @@ def read(path: str | Path, level: int = 0) -> Stack:
         raise ValueError(f"{path.name} is not a known kind of image; expected a name ending in {', '.join(SUFFIXES)}")
     if level and kind != ".zarr":
         raise ValueError(f"{path.name} has no levels; level {level} was asked for")
+    check_file(path)
     readers = {".nii": read_nifti, ".nii.gz": read_nifti, **dict.fromkeys(TIFF, _read_tiff)}
     try:
         return read_zarr(path, level) if kind == ".zarr" else readers.get(kind, _read_picture)(path)
@@ -100,6 +108,7 @@ def read(path: str | Path, level: int = 0) -> Stack:
 def _read_tiff(path: Path) -> Stack:
     try:
         with tifffile.TiffFile(path) as tiff:
+            _check_notes(tiff, path)
             series = tiff.series[0]
             _check_pages(tiff)
             axes = _tiff_axes(series)
@@ -107,11 +116,33 @@ def _read_tiff(path: Path) -> Stack:
             if series.dataoffset is not None and series.dtype is not None:
                 data = np.memmap(path, series.dtype.newbyteorder(tiff.byteorder), "r", series.dataoffset, series.shape)
             else:
+                for shape in (series.shape, series.keyframe.chunks):
+                    check_density(path, shape, series.dtype)
+                    check_room(path.name, shape, series.dtype)
                 data = series.asarray()
             scale, unit = _tiff_scale(tiff, axes)
     except (tifffile.TiffFileError, ValueError) as error:  # ValueError: a cut-off file cannot be mapped or decoded
         raise BtunetError(f"{path} cannot be read: {error}; it may be cut off or not a TIFF") from error
     return Stack(data, axes, path.name, scale, unit, path)
+
+
+def _check_notes(tiff: Any, path: Path) -> None:
+    """Refuse planes that ImageJ's or OME's own notes claim; tifffile would list them all, or believe in fewer."""
+    if tiff.is_ome:
+        pixels = _ome_pixels(tiff)
+        check_density(path, [int(pixels[f"Size{axis}"]) for axis in "TCZYX"], np.uint8)
+    if tiff.is_imagej:
+        series = tiff.series[0]
+        found = math.prod(n for n, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS")
+        if (images := int((tiff.imagej_metadata or {}).get("images", 1))) > found:
+            raise ValueError(f"there should be {images} planes instead of {found}")
+
+
+def _ome_pixels(tiff: Any) -> dict[str, Any]:
+    """Return what OME says of the first image."""
+    images = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
+    found: dict[str, Any] = (images[0] if isinstance(images, list) else images)["Pixels"]
+    return found
 
 
 def _check_pages(tiff: Any) -> None:
@@ -148,8 +179,7 @@ def _tiff_scale(tiff: Any, axes: str) -> tuple[tuple[float, ...], str]:
         unit = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), str(notes.get("unit") or ""))
         return tuple(sizes.get(a, 1.0) for a in spatial), UNITS.get(unit, unit)
     if tiff.is_ome:
-        images = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
-        pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
+        pixels = _ome_pixels(tiff)
         if "PhysicalSizeX" in pixels:
             sizes = {a: float(pixels.get(f"PhysicalSize{a}", 1)) for a in "ZYX"}
             return tuple(sizes.get(a, 1.0) for a in spatial), str(pixels.get("PhysicalSizeXUnit", "µm"))
@@ -157,13 +187,29 @@ def _tiff_scale(tiff: Any, axes: str) -> tuple[tuple[float, ...], str]:
 
 
 def _read_picture(path: Path) -> Stack:
-    with path.open("rb") as file:  # imageio itself leaves a broken file open
-        picture = imageio.imread(file, plugin="pillow")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is not bad
+            picture = _pixels(path)
+    except ValueError as error:
+        raise BtunetError(f"{path} cannot be read: {error}; it may be broken") from error
     if picture.ndim == 3 and picture.shape[-1] in (2, 4):
         picture = picture[..., :-1]  # transparency is not a channel of the sample
     if picture.ndim == 3 and picture.shape[-1] == 1:
         picture = picture[..., 0]
     return Stack(picture, "YXS" if picture.ndim == 3 else "YX", path.name, path=path)
+
+
+def _pixels(path: Path) -> np.ndarray:
+    """Return (Y, X) or (Y, X, samples) of a PNG or JPEG."""
+    with Image.open(path, formats=PICTURES) as file:
+        if getattr(file, "is_animated", False) and file.format == "PNG":
+            raise ValueError("it is an animation; save one picture, or a TIFF of them")
+        shape = (*file.size[::-1], len(file.getbands()))
+        check_density(path, shape, np.uint8)
+        check_room(path.name, shape, np.uint8)
+        colours = file.palette.mode if file.palette else {"CMYK": "RGB"}.get(file.mode, file.mode)
+        return np.array(file.convert(colours))
 
 
 def pair(images: Sequence[Path], labels: Sequence[Path]) -> list[tuple[Path, Path]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -37,7 +38,9 @@ def explaining(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BtunetError(f"{path} cannot be written: {reason}; free some space or choose another folder") from error
+        advice = {errno.ENAMETOOLONG: "choose a shorter name", errno.EISDIR: "choose a name that is no folder's"}
+        what = advice.get(error.errno or 0, "free some space or choose another folder")
+        raise BtunetError(f"{path} cannot be written: {reason}; {what}") from error
 
 
 def into_place(part: Path, path: Path) -> None:

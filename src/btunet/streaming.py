@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,7 @@ def predict_to(
     check_target(path, stack)
     predictor = Predictor(model, settings)
     check_channels(model, [stack])
+    _check_disk(path, stack, 4 * len(model.classes) * probabilities + 1)
     source = Source(stack, model.normalisation)
     about = {
         "model": fingerprint_of_model(model),
@@ -95,10 +99,29 @@ def predict_to(
             unfinished.begin()
         else:
             files.open()
-    if not (yield from _fill(predictor, source, files, unfinished, share)) or share != (0, 1):
+    try:
+        done = yield from _fill(predictor, source, files, unfinished, share)
+    except (ValueError, BtunetError):
+        if share == (0, 1) and unfinished.is_empty:
+            unfinished.discard()  # the image is no good, so there is nothing to go on from
+            with suppress(OSError):
+                path.parent.rmdir()  # where there is anything else, it stays
+        raise
+    if not done or share != (0, 1):
         return []
     with explaining(path):
         return files.finish(unfinished)
+
+
+def _check_disk(path: Path, like: Stack, each: int) -> None:
+    """Raise BtunetError if so many bytes per pixel do not fit on the disk; zarr is compressed, so nobody knows."""
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    wanted, free = math.prod(like.spatial_shape) * each, shutil.disk_usage(folder).free
+    if wanted > free and path.suffix.lower() != ".zarr":
+        raise BtunetError(
+            f"{path} would take {wanted / 2**30:,.1f} GB but {free / 2**30:,.1f} GB of the disk are free; free some "
+            "space, choose another folder, or write zarr"
+        )
 
 
 class _Files:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -67,6 +68,11 @@ class Unfinished:
         for plane, top, bottom, left, right, *sums in _lines(self._journal)[1:]:
             yield plane, slice(top, bottom), slice(left, right), sums
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no window was noted."""
+        return not self._done.any()
+
     def discard(self) -> None:
         """Forget everything."""
         remove(self.folder)
@@ -103,7 +109,7 @@ class Finished:
 def _lines(path: Path) -> list[Any]:
     """Return what is in the lines of a file that are whole."""
     found: list[Any] = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         with suppress(ValueError):  # cut off when the process was killed
             found.append(json.loads(line))
     return found
@@ -137,5 +143,5 @@ def fingerprint_of_files(path: Path) -> str:
     found = hashlib.sha256()
     for file in sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else (path,):
         about = file.stat()
-        found.update(f"{file.relative_to(path)} {about.st_size} {about.st_mtime_ns} ".encode())
+        found.update(os.fsencode(f"{file.relative_to(path)} {about.st_size} {about.st_mtime_ns} "))
     return found.hexdigest()

@@ -70,7 +70,7 @@ def whole_numbers(stack: Stack) -> np.ndarray:
     ValueError
         If it is in colour, or holds fractions or negative numbers.
     """
-    values = np.asarray(stack.data[...])
+    values = stack.whole()
     channel = next((i for i, a in enumerate(stack.axes) if a in CHANNEL_AXES), None)
     if channel is not None:  # gray saved as RGB
         values = np.moveaxis(values, channel, 0)

@@ -1,0 +1,155 @@
+"""Gives a reader of files random ones, until something other than a sentence comes of it.
+
+    python benchmarks/fuzz.py [TARGET] [--seconds N] [--seed N]
+
+TARGET is model (the header of a model file), file (a whole model file), checkpoint or zarr (its metadata). Where
+atheris is installed it leads what is tried by what it reaches; elsewhere good files are changed at random. What was
+found is kept in a file fuzz-…, and the exit status is not 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from btunet.errors import BtunetError
+
+try:
+    import atheris
+except ImportError:
+    atheris = None
+if atheris:  # only what is imported here is looked into
+    with atheris.instrument_imports(include=["btunet", "json"]):
+        from btunet.checkpoint import Checkpoint
+        from btunet.model import HEADER, Model
+        from btunet.reading import read
+else:
+    from btunet.checkpoint import Checkpoint
+    from btunet.model import HEADER, Model
+    from btunet.reading import read
+
+TENSORS = {"encoder.a": np.zeros((2, 3), np.float32)}
+GOOD = json.dumps(Model("unet", 1, ("background", "class 1"), TENSORS, history=({"steps": 1},)).as_dict())
+RESUMED = json.dumps({"format": 1, "about": {"seed": 0}, "state": {"step": 1}})
+ARRAY = {
+    "zarr_format": 2,
+    "shape": [4, 6],
+    "chunks": [4, 6],
+    "dtype": "|u1",
+    "compressor": None,
+    "filters": None,
+    "fill_value": 0,
+    "order": "C",
+}
+WORDS = ["1e999", "-1", "NaN", "null", "[]", "{}", '""', "1" * 400, "[" * 2000, "\\ud800", "0", "true", '"a"', "9" * 18]
+
+
+def model(content: bytes, folder: Path) -> None:
+    path = folder / "a.safetensors"
+    path.write_bytes(save(TENSORS, {HEADER: content.decode(errors="replace")}))
+    Model.load(path).describe()
+
+
+def file(content: bytes, folder: Path) -> None:
+    path = folder / "a.safetensors"
+    path.write_bytes(content)
+    Model.load(path).describe()
+
+
+def checkpoint(content: bytes, folder: Path) -> None:
+    path = folder / "a.checkpoint"
+    path.write_bytes(save(TENSORS, {"btunet checkpoint": content.decode(errors="replace")}))
+    Checkpoint.load(path)
+
+
+def zarr(content: bytes, folder: Path) -> None:
+    (folder / "a.zarr").mkdir(exist_ok=True)
+    (folder / "a.zarr" / ".zarray").write_bytes(content)
+    read(folder / "a.zarr").read(0, slice(4), slice(4))
+
+
+TARGETS: dict[str, tuple[Callable[[bytes, Path], None], bytes]] = {
+    "model": (model, GOOD.encode()),
+    "file": (file, save(TENSORS, {HEADER: GOOD})),
+    "checkpoint": (checkpoint, RESUMED.encode()),
+    "zarr": (zarr, json.dumps(ARRAY).encode()),
+}
+
+
+def answered(work: Callable[[bytes, Path], None], content: bytes, folder: Path) -> None:
+    """Raise anything but the one sentence that may come of it."""
+    try:
+        work(content, folder)
+    except (ValueError, BtunetError) as error:
+        assert str(error).strip() and "\n" not in str(error), repr(error)
+
+
+def changed(content: bytes, chance: random.Random) -> bytes:
+    """Return a content with a few places cut out, doubled, replaced by bytes, or by words that JSON is full of."""
+    found = bytearray(content)
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(found) + 1)
+        end = min(len(found), at + chance.choice([0, 1, 1, 2, 5, 20]))
+        word = chance.choice(WORDS).encode()
+        found[at:end] = chance.choice([b"", chance.randbytes(end - at), word, bytes(found[at:end] * 2)])
+    return bytes(found)
+
+
+def at_random(
+    work: Callable[[bytes, Path], None], good: bytes, folder: Path, seconds: float, seed: int
+) -> bytes | None:
+    """Try random changes for a time; say how many, and return the first that is not answered."""
+    chance, end, tried = random.Random(seed), time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        content = changed(good, chance)
+        tried += 1
+        try:
+            answered(work, content, folder)
+        except Exception as error:  # noqa: BLE001  # that is what is looked for
+            print(f"{type(error).__name__}: {error}")
+            return content
+    print(f"{tried} files in {seconds:.0f} s, each an answer")
+    return None
+
+
+def led(work: Callable[[bytes, Path], None], good: bytes, folder: Path, seconds: float, seed: int) -> None:
+    """Let atheris try; it ends the process."""
+    (folder / "corpus").mkdir()
+    (folder / "corpus" / "good").write_bytes(good)
+    options = [
+        f"-max_total_time={seconds:.0f}",
+        f"-seed={seed + 1}",
+        "-timeout=20",
+        f"-artifact_prefix={Path.cwd()}/fuzz-",
+    ]
+    atheris.Setup(["fuzz", str(folder / "corpus"), *options], lambda content: answered(work, content, folder))
+    atheris.Fuzz()
+
+
+def main(arguments: Any) -> int:
+    work, good = TARGETS[arguments.target]
+    with tempfile.TemporaryDirectory() as name:
+        if atheris:
+            led(work, good, Path(name), arguments.seconds, arguments.seed)
+        found = at_random(work, good, Path(name), arguments.seconds, arguments.seed)
+    if found is not None:
+        Path(f"fuzz-{arguments.target}.bin").write_bytes(found)
+    return int(found is not None)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", nargs="?", default="model", choices=TARGETS)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    sys.exit(main(parser.parse_args()))
