@@ -202,7 +202,9 @@ class Keeper:
                 why = str(error)
                 continue
             self._watch.start(WATCH)
+            self.project = project
             self.session.said.emit(f"Strokes and models are kept in {project.folder}.", False)
+            self.session.changed.emit()
             return project
         self._fail(why)
         return None
@@ -256,15 +258,25 @@ class Keeper:
         elif why == "" and self.trouble:
             self.trouble = ""
             self.session.said.emit("Everything is saved again.", False)
+            self.session.changed.emit()
         if self._found is not None:
             (stamp, numbers), self._found = self._found, None
             self._take_in(stamp, numbers)
+
+    def sentence(self) -> str:
+        """Say where everything is kept, or why it is not."""
+        if self.trouble:
+            return f"Not saved: {self.trouble}. It is tried again every two seconds."
+        if self.project is None:
+            return ""
+        return f"{'Only to look at' if self.is_read_only else 'Kept in'}: {self.project.folder.name}"
 
     def _fail(self, why: str) -> None:
         """Say once that something cannot be written; it is tried again."""
         is_new, self.trouble = not self.trouble, why
         if is_new:
-            self.session.said.emit(f"Not saved: {why}. It is tried again every two seconds.", True)
+            self.session.said.emit(self.sentence(), True)
+            self.session.changed.emit()
         self.soon()
 
     def seen(self) -> dict[str, int]:

@@ -78,6 +78,8 @@ class Live:
         self.mode = MODES[0]
         self.estimates: Mapping[int, btunet.Estimate] | None = None  # None: nothing was judged yet
         self.trail = Trail()
+        self.doubts: list[tuple[Image, btunet.Spot]] | None = None  # strokes that contradict the others; None as above
+        self._doubted = -1  # the one the user was taken to
         self._spare, self._show, self._react, self._complain = spare, show, react, complain
         self._job: Job | None = None
         self._about: tuple[Any, ...] = ()
@@ -138,6 +140,9 @@ class Live:
                 if progress.estimates is not None:
                     self.estimates = progress.estimates
                     self._react()
+                if progress.doubts is not None:
+                    self.doubts, self._doubted = [(images[spot.image][0], spot) for spot in progress.doubts], -1
+                    self._react()
                 if progress.spots is not None:
                     self.trail.renew([(images[spot.image][0], spot) for spot in progress.spots])
                     self._react()
@@ -145,6 +150,13 @@ class Live:
         job.progressed.connect(on_progressed)
         job.ended.connect(lambda how, result: self._on_ended(job, how, result))
         job.start()
+
+    def next_doubt(self) -> tuple[Image, btunet.Spot] | None:
+        """Return the next stroke that contradicts the others, from the surest on and round again; None if none does."""
+        if not self.doubts:
+            return None
+        self._doubted = (self._doubted + 1) % len(self.doubts)
+        return self.doubts[self._doubted]
 
     def look(self, image: Image, plane: int) -> None:
         """Answer for another plane."""
@@ -171,5 +183,7 @@ class Live:
                 for k, e in self.estimates.items()
                 if k < len(classes)
             ]
-            return "; ".join(found)
+            count = len(self.doubts or ())
+            doubted = [f"{count} stroke{'s' * (count > 1)} may be wrong: press C"] if count else []
+            return "; ".join(found + doubted)
         return f"Paint {ENOUGH} strokes of every class for a first score." if self.estimates is not None else ""

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QListWidget,
     QListWidgetItem,
+    QMessageBox,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -78,13 +79,14 @@ class Panel(QWidget):
         self.image_combo = _named(QComboBox(), "image_combo", "the image you paint on")
         self.understood_label = _sentence("understood_label")
         self.device_label = _sentence("device_label")
+        self.kept_label = _sentence("kept_label")
         self.also_label = QLabel("Also learn from")
         self.also_list = _named(QListWidget(), "also_list", "more images to learn from, painted or not")
         self.also_list.setMaximumHeight(4 * self.fontMetrics().height() + 8)
         form = QFormLayout()
         form.addRow("Image", self.image_combo)
         rows.addLayout(form)
-        for widget in (self.understood_label, self.device_label, self.also_label, self.also_list):
+        for widget in (self.understood_label, self.device_label, self.kept_label, self.also_label, self.also_list):
             rows.addWidget(widget)
 
     def _build_pretrain(self, rows: QVBoxLayout) -> None:
@@ -223,6 +225,7 @@ class Panel(QWidget):
         self.ignored_views.set_subject(session.image)
         self.understood_label.setText(session.understood())
         self.device_label.setText(session.device)
+        self._show_keeper()
         subject = session.subject
         self.class_list.set_value(session.classes, int(subject.strokes.selected_label) if subject else 0)
         score = "" if session.model else session.live.sentence(session.classes)
@@ -273,6 +276,12 @@ class Panel(QWidget):
             widget.blockSignals(was)
         for widget in (self.also_label, self.also_list):
             widget.setVisible(len(images) > 1)
+
+    def _show_keeper(self) -> None:
+        keeper = self.session.keeper
+        self.kept_label.setText(keeper.sentence())
+        self.kept_label.setToolTip(str(keeper.project.folder) if keeper.project else "")
+        self.kept_label.setVisible(bool(keeper.sentence()))
 
     def _show_history(self) -> None:
         rounds = self.session.history.rounds
@@ -341,12 +350,23 @@ class Panel(QWidget):
     def _on_export(self) -> None:
         path, kind = QFileDialog.getSaveFileName(self, "Export masks", str(self._beside("_masks.tif")), MASKS)
         if path:
-            self.session.export(_with_suffix(Path(path), kind))
+            named = _with_suffix(Path(path), kind)
+            if named == Path(path) or self._may_replace(named):  # the dialog asked about what was typed
+                self.session.export(named)
 
     def _on_save_model(self) -> None:
         path, kind = QFileDialog.getSaveFileName(self, "Save model", str(self._beside(".safetensors")), MODELS)
         if path:
-            self.session.save_model(_with_suffix(Path(path), kind))
+            named = _with_suffix(Path(path), kind)
+            if named == Path(path) or self._may_replace(named):
+                self.session.save_model(named)
+
+    def _may_replace(self, path: Path) -> bool:
+        """Ask whether a file may be replaced, if there is one."""
+        if not path.exists():
+            return True
+        question = f"{path.name} is there already. Replace it?"
+        return bool(QMessageBox.question(self, "Replace", question) == QMessageBox.StandardButton.Yes)
 
     def _on_open_model(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open model", "", MODELS)

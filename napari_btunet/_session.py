@@ -81,6 +81,7 @@ class Session(Models):
             "T": self._train_or_stop,
             "N": self.go_to_next_spot,
             "Shift-N": lambda: self._go_to(self.live.trail.step(forward=False)),
+            "C": self.go_to_next_doubt,
         }
 
     def go_to_next_spot(self) -> None:
@@ -95,7 +96,16 @@ class Session(Models):
             self.said.emit("Looking for places to paint …", False)
             self.answer(unpainted=True)
 
-    def _go_to(self, found: tuple[Image, btunet.Spot] | None) -> None:
+    def go_to_next_doubt(self) -> None:
+        """Go to a stroke that contradicts the others."""
+        found = self.live.next_doubt()
+        if found is None:
+            known = self.live.doubts is not None
+            self.said.emit("No stroke contradicts the others." if known else "No stroke was judged yet.", False)
+        else:
+            self._go_to(found, "Is this right?")
+
+    def _go_to(self, found: tuple[Image, btunet.Spot] | None, why: str = "Paint here:") -> None:
         """Show a place and say why."""
         if found is None or found[0] not in self.images:
             self.said.emit("There is no such place; press N for the next one.", False)
@@ -105,7 +115,7 @@ class Session(Models):
             self.choose(image)
         if image in self.subjects:
             show_spot(self.viewer, self.subjects[image].strokes, spot)
-            self.said.emit(f"Paint here: {spot.reason}.", False)
+            self.said.emit(f"{why} {spot.reason}.", False)
 
     def _on_judged(self) -> None:
         """Go to a place that was waited for; show a new score."""

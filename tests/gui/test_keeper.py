@@ -63,6 +63,7 @@ def test_a_stroke_reaches_the_disk_and_comes_back(open_file: Callable[..., Windo
     assert not folder_beside(image).exists()  # nothing is left beside images that are only looked at
     first.annotate(plane=1)
     wait_for(first, folder_beside(image))
+    assert first.panel.kept_label.text() == "Kept in: cells.btunet"
     painted = first.strokes.data.copy()
     first.session.shutdown()
     again = open_file(image)
@@ -157,6 +158,7 @@ def test_a_second_window_can_only_look(open_file: Callable[..., Window], image: 
     assert np.array_equal(second.strokes.data, first.strokes.data)
     assert "Another window has it" in second.panel.status_label.text()
     assert not second.strokes.editable
+    assert second.panel.kept_label.text() == "Only to look at: cells.btunet"
     before = kept(folder_beside(image))[0]
     second.strokes.data[0, 50:60] = 2
     second.session.keeper.save()
@@ -250,9 +252,11 @@ def test_a_full_disk_is_told_once_and_strokes_follow_when_there_is_room(
     opened.qtbot.wait(1000)
     assert len(opened.errors) == 1
     assert "No space left" in opened.errors[0]
+    assert "Not saved" in opened.panel.kept_label.text()  # as long as it is so
     monkeypatch.setattr(os, "fsync", fsync)
     wait_for(opened, folder_beside(image))
     opened.wait(lambda: "saved again" in opened.panel.status_label.text(), SECONDS)
+    assert opened.panel.kept_label.text() == "Kept in: cells.btunet"
 
 
 def test_a_journal_that_vanished_is_written_anew(open_file: Callable[..., Window], image: Path) -> None:

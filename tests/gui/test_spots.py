@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
+from scipy.ndimage import label
 
 import btunet
 from napari_btunet import _layers
@@ -64,6 +65,30 @@ def test_after_strokes_the_reasons_are_others(window: OpenWindow) -> None:
     said = w.panel.status_label.text()
     assert any(reason in said for reason in ("unsure", "unlike", "disagree"))
     np.testing.assert_array_equal(w.strokes.data, before)
+
+
+def test_c_goes_to_a_stroke_that_contradicts_the_others(window: OpenWindow) -> None:
+    image = discs(side=200)
+    w = alive(window(image))
+    press(w, "C")
+    assert "No stroke was judged yet" in w.panel.status_label.text()
+    truth = paint_like_a_person(w, image, 0, 8)
+    numbers, _ = label(truth)
+    middles = [np.argwhere(numbers == n).mean(0).round().astype(int) for n in range(1, numbers.max() + 1)]
+    y, x = next(m for m in middles if not w.strokes.data[0, m[0] - 5 : m[0] + 6, m[1] - 5 : m[1] + 6].any())
+    w.strokes.brush_size = 4
+    for step in range(-3, 4):
+        w.strokes.paint((0, y, x + step), 1)
+    w.wait(lambda: w.session.live.doubts)
+    assert "1 stroke may be wrong: press C" in w.panel.score_label.text()
+    press(w, "C")
+    assert w.panel.status_label.text() == "Is this right? painted as Background, looks like Object."
+    np.testing.assert_allclose(middle(w)[1:], (y, x), atol=4)
+    for step in range(-3, 4):
+        w.strokes.paint((0, y, x + step), 2)
+    w.wait(lambda: w.session.live.doubts == [])
+    press(w, "C")
+    assert "No stroke contradicts the others" in w.panel.status_label.text()
 
 
 def test_a_box_that_the_user_removes_comes_again_and_is_no_image(window: OpenWindow) -> None:
