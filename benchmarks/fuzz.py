@@ -2,7 +2,8 @@
 
     python benchmarks/fuzz.py [TARGET] [--seconds N] [--seed N]
 
-TARGET is model (the header of a model file), file (a whole model file), checkpoint or zarr (its metadata). Where
+TARGET is model (the header of a model file), file (a whole model file), checkpoint, zarr (its metadata), journal
+(strokes: their records have checksums, so most that is changed is left out) or project (its list). Where
 atheris is installed it leads what is tried by what it reaches; elsewhere good files are changed at random. What was
 found is kept in a file fuzz-…, and the exit status is not 0.
 """
@@ -31,11 +32,15 @@ except ImportError:
 if atheris:  # only what is imported here is looked into
     with atheris.instrument_imports(include=["btunet", "json"]):
         from btunet.checkpoint import Checkpoint
+        from btunet.journal import Block, Journal
         from btunet.model import HEADER, Model
+        from btunet.project import Project
         from btunet.reading import read
 else:
     from btunet.checkpoint import Checkpoint
+    from btunet.journal import Block, Journal
     from btunet.model import HEADER, Model
+    from btunet.project import Project
     from btunet.reading import read
 
 TENSORS = {"encoder.a": np.zeros((2, 3), np.float32)}
@@ -78,11 +83,43 @@ def zarr(content: bytes, folder: Path) -> None:
     read(folder / "a.zarr").read(0, slice(4), slice(4))
 
 
+def journal(content: bytes, folder: Path) -> None:
+    path = folder / "a.journal"
+    path.write_bytes(content)
+    found = Journal(path, 3, (24, 32)).replay()
+    assert all(plane in range(3) and values.shape == (24, 32) for plane, values in found.planes.items())
+    Journal(path, 3, (24, 32)).append([Block(0, 0, 0, np.full((24, 32), 7, np.uint8))])
+    assert (Journal(path, 3, (24, 32)).replay().planes[0] == 7).all()  # what comes after it is there
+
+
+def project(content: bytes, folder: Path) -> None:
+    (folder / "project.json").write_bytes(content)
+    found = Project.open(folder)
+    for number in range(len(found.images)):
+        found.journal(number)
+        found.is_near(number)
+
+
+def good_journal() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        made = Journal(Path(folder) / "a", 3, (24, 32))
+        made.append([Block(plane, 2, 3, np.full((4, 5), plane + 1, np.uint8)) for plane in range(3)])
+        return made.path.read_bytes()
+
+
+LIST = {
+    "btunet project": 1,
+    "classes": ["Background", "Nucleus"],
+    "images": [{"path": "../a.tif", "name": "a", "axes": "ZYX", "shape": [3, 24, 32], "dtype": "uint8", "digest": ""}],
+    "present": 1,
+}
 TARGETS: dict[str, tuple[Callable[[bytes, Path], None], bytes]] = {
     "model": (model, GOOD.encode()),
     "file": (file, save(TENSORS, {HEADER: GOOD})),
     "checkpoint": (checkpoint, RESUMED.encode()),
     "zarr": (zarr, json.dumps(ARRAY).encode()),
+    "journal": (journal, good_journal()),
+    "project": (project, json.dumps(LIST).encode()),
 }
 
 

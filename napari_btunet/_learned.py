@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QLabel
 
 import btunet
 
-from . import _layers
+from ._overlay import add_overlay, lay
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -68,35 +68,16 @@ class Learned:
 
 
 def _add_colours(viewer: Viewer, image: Image, shown: bool) -> Image:
-    """Add a layer that shows nothing yet; whatever was active stays so."""
-    from napari.layers import Image
-
-    leading = len(_layers.stack_of(image).stack_shape)
-    layer = Image(
-        np.zeros((*(1,) * (leading + 2), 4), np.uint8),
-        rgb=True,
-        name=f"learned ({image.name})",
-        metadata={_layers.ROLE: {"role": "learned", "image": image.name}},
-        opacity=OPACITY,
-        visible=shown,
-        **_layers.geometry_of(image),
-    )
-    active = viewer.layers.selection.active
-    viewer.layers.insert(viewer.layers.index(image) + 1, layer)
-    viewer.layers.selection.active = active
-    return layer
+    """Add a layer that shows nothing yet."""
+    nothing = np.zeros((1, 1, 4), np.uint8)
+    name = f"learned ({image.name})"
+    return add_overlay(viewer, image, "learned", name, nothing, rgb=True, opacity=OPACITY, visible=shown)
 
 
 def _put(layer: Image, image: Image, learned: btunet.LearnedPlane) -> None:
     """Give a layer other colours and lay it where they belong."""
-    from napari.utils.transforms import Affine
-
-    stack = _layers.stack_of(image)
-    leading = np.unravel_index(learned.plane, stack.stack_shape) if stack.stack_shape else ()
     solid = np.full((*learned.colours.shape[:2], 1), 255, np.uint8)
-    layer.data = np.concatenate([learned.colours, solid], -1)[(None,) * len(leading)]  # (1, …, Y, X, 4)
-    turned = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim).linear_matrix
-    layer.translate = _layers.geometry_of(image)["translate"] + turned @ (*leading, *learned.corner)
+    lay(layer, image, learned.plane, np.concatenate([learned.colours, solid], -1), learned.corner)
 
 
 class LearnedCheck(QCheckBox):

@@ -18,6 +18,7 @@ import btunet
 from btunet.elsewhere import SCRIPT
 
 from . import _layers
+from ._doubt import Doubt
 from ._job import Job
 from ._keeper import Keeper
 from ._learned import Learned
@@ -54,6 +55,7 @@ class Session(Models):
         self.live = Live(self.spare, self._show_answer, self._on_judged, lambda why: self.said.emit(why, False))
         self.objects = Objects(self)
         self.learned = Learned()
+        self.doubt = Doubt()
         self.peek = Peek(self._elsewhere)
         self._wants_spot = False
         self._is_unanswered = False  # strokes came while something else predicted
@@ -82,6 +84,7 @@ class Session(Models):
             "N": self.go_to_next_spot,
             "Shift-N": lambda: self._go_to(self.live.trail.step(forward=False)),
             "C": self.go_to_next_doubt,
+            "U": self.toggle_doubt,
         }
 
     def go_to_next_spot(self) -> None:
@@ -95,6 +98,24 @@ class Session(Models):
         else:
             self.said.emit("Looking for places to paint …", False)
             self.answer(unpainted=True)
+
+    def toggle_doubt(self) -> None:
+        """Show or hide where the answer is unsure."""
+        subject = self.subject
+        if subject is None:
+            return
+        self.doubt.toggle(self.viewer, subject.image, subject.plane(self.viewer))
+        self._see_doubt()
+
+    def _see_doubt(self) -> None:
+        """Show how unsure the plane in sight is; find out if need be."""
+        subject = self.subject
+        if subject is None or not self.doubt.is_shown:
+            return
+        plane = subject.plane(self.viewer)
+        self.doubt.look(self.viewer, subject.image, plane)
+        if not self.doubt.knows(subject.image, plane):
+            self.answer()
 
     def go_to_next_doubt(self) -> None:
         """Go to a stroke that contradicts the others."""
@@ -401,6 +422,7 @@ class Session(Models):
         if subject is None:
             return
         subject.show(self.viewer, done, len(self.classes))
+        self._note_doubt(subject, done)
         if self.doing == "predict":
             subject.predicted.add(done.plane)
         else:  # a model in the making
@@ -471,8 +493,15 @@ class Session(Models):
         if subject is not None and self.doing not in ("finetune", "predict"):
             subject.show(self.viewer, part, len(self.classes))
             subject.predicted.discard(part.plane)
+            self._note_doubt(subject, part)
+
+    def _note_doubt(self, subject: Subject, part: btunet.PredictedPlane) -> None:
+        self.doubt.take(subject.image, part)
+        if part.plane == subject.plane(self.viewer):
+            self.doubt.look(self.viewer, subject.image, part.plane)
 
     def _on_plane(self, _: Any = None) -> None:
+        self._see_doubt()
         if self.image is not None and self.subject is not None:
             self.live.look(self.image, self.subject.plane(self.viewer))
         if self.job is not None and self.subject is not None and self.image in self._at_work:
@@ -521,6 +550,7 @@ class Session(Models):
         for image, subject in self.subjects.items():
             if event.value in (image, subject.strokes):
                 self.keeper.forget(image)
+                self.doubt.forget(image)
         super()._on_removed(event)
 
 

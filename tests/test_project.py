@@ -127,6 +127,7 @@ def test_a_file_outside_the_folder_is_not_near(path: str, tmp_path: Path) -> Non
         ({"images": 3}, "is broken"),
         ({"classes": None}, "is broken"),
         ({"present": "x"}, "is broken"),
+        ({"present": float("inf")}, "is broken"),
         ({"images": [{"path": "a", "name": "a", "axes": "XY", "shape": [2, 2], "dtype": "u1"}]}, "is broken"),
         ({"images": [{"path": "a", "name": "a", "axes": "YX", "shape": [2, 0], "dtype": "u1"}]}, "is broken"),
         ({"images": [{"path": "a\0b", "name": "a", "axes": "YX", "shape": [2, 2], "dtype": "u1"}]}, "is broken"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from btunet.tiles import predict_plane
+from btunet.tiles import doubt, predict_plane
 
 SMALL = (4, 8, 8)  # widths of a network with a short reach, so that many tiles fit into a small plane
 
@@ -49,3 +49,9 @@ def test_prediction_leaves_the_network_and_the_plane_alone(lively: Any) -> None:
     predict_plane(network, image, 32)
     assert np.array_equal(image, before)
     assert all(torch.equal(v, weights[k]) for k, v in network.state_dict().items())
+
+
+def test_doubt_is_one_minus_the_margin_of_the_two_likeliest() -> None:
+    shares = np.array([[0.5, 1.0, 0.0, 0.6], [0.5, 0.0, 0.25, 0.3], [0.0, 0.0, 0.75, 0.1]], np.float32)[:, None]
+    assert doubt(shares).tolist() == [[255, 0, 128, 178]]
+    assert doubt(shares).dtype == np.uint8

@@ -29,7 +29,7 @@ from .normalise import Normalisation
 from .patches import Annotations, Source, random_place
 from .spots import Candidates, around, judge, suggest
 from .task import PredictedPlane, Progress, Reply, Steer, Strokes, Task
-from .tiles import forward, most_likely, tiling
+from .tiles import doubt, forward, most_likely, tiling
 from .windows import Windows
 
 STAGE = "answering"
@@ -72,10 +72,10 @@ def answer(
     Yields
     ------
     Progress
-        ``planes``: parts of the plane in sight; ``estimates``, without a model: Dice of each class from held-out
-        strokes, empty if there are too few; with them ``doubts``: strokes that contradict the others; ``spots``: where
-        to paint next, also before anything is painted; ``step`` counts the answers. The reply ``True`` stops; a `Steer`
-        moves the look and replaces the strokes of planes.
+        ``planes``: parts of the plane in sight, with the doubt about each pixel; ``estimates``, without a model: Dice
+        of each class from held-out strokes, empty if there are too few; with them ``doubts``: strokes that contradict
+        the others; ``spots``: where to paint next, also before anything is painted; ``step`` counts the answers. The
+        reply ``True`` stops; a `Steer` moves the look and replaces the strokes of planes.
 
     Raises
     ------
@@ -185,8 +185,9 @@ class _Answerer:
             size = min(PART, max(height - y, width - x))
             window = source.patch(plane, y - margin, x - margin, size + 2 * margin)
             inside = slice(margin, margin + min(size, height - y)), slice(margin, margin + min(size, width - x))
-            mask = most_likely(function(window)[:, *inside])
-            yield replace(NOTHING, planes=(PredictedPlane(image, plane, mask, (y, x)),))
+            found = function(window)[:, *inside]
+            part = PredictedPlane(image, plane, most_likely(found), (y, x), doubt(found))
+            yield replace(NOTHING, planes=(part,))
 
     def _judge(self) -> Iterator[Progress]:
         """Yield estimates of Dice, after a turn of nothing for every fold."""

@@ -27,7 +27,7 @@ from .patches import Annotations, Source
 from .recipes import FINETUNING
 from .settings import FinetuneSettings, PredictSettings
 from .task import PredictedPlane, Steer, Strokes
-from .tiles import predict_plane
+from .tiles import doubt, most_likely, predict_plane
 from .views import geometry, look, photometry
 from .windows import Windows
 
@@ -163,7 +163,7 @@ class Learner:
     def _look(self, network: Network | Pixels, image: int, plane: int) -> PredictedPlane:
         with explained("the tile size"):
             probabilities = predict_plane(network, self.sources[image].plane(plane), PredictSettings().tile)
-        return PredictedPlane(image, plane, probabilities.argmax(0).astype(np.uint8))
+        return PredictedPlane(image, plane, most_likely(probabilities), doubt=doubt(probabilities))
 
     def validate_on(self, validation: Sequence[tuple[Stack, np.ndarray | Strokes]]) -> None:
         """Keep what is predicted and scored, but never trained on."""

@@ -11,7 +11,7 @@ from .model import Model, check_channels
 from .patches import Source
 from .settings import PredictSettings
 from .task import PredictedPlane, Progress, Steer, Task
-from .tiles import Predictor, most_likely
+from .tiles import Predictor, doubt, most_likely
 
 Keep = Callable[[int, int, slice, slice, np.ndarray], None]  # image, plane, y, x, probabilities (K, y, x)
 
@@ -107,11 +107,13 @@ def _every_plane(
         del left[image, plane]
         if image not in sources:
             sources[image] = Source(stacks[image], model.normalisation)
+        unsure = np.zeros(stacks[image].plane_shape, np.uint8)
         for columns in predictor.panels(sources[image], predictor.tiling.tile):
             for rows in predictor.rows(sources[image], plane, columns):
                 if rows:
                     keep(image, plane, rows[0], columns, rows[1])
-        done = PredictedPlane(image, plane, masks[image][plane])
+                    unsure[rows[0], columns] = doubt(rows[1])
+        done = PredictedPlane(image, plane, masks[image][plane], doubt=unsure)
         reply = yield Progress("predicting", total - len(left), total, planes=(done,))
         if reply is True:
             return

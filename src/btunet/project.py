@@ -103,7 +103,7 @@ class Project:
             return cls(folder, tuple(str(c) for c in found["classes"]), images, int(found["present"]))
         except OSError as error:
             raise BtunetError(f"{folder} is not a project, or cannot be read: {error.strerror or error}") from error
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise BtunetError(f"{folder.name}/{FILE} is broken ({error}); its strokes and models are whole") from error
 
     def save(self) -> None:

@@ -28,6 +28,7 @@ class PredictedPlane:
     plane: int
     mask: np.ndarray  # (Y, X) uint8, 0 = background, 1..K = classes
     corner: tuple[int, int] = (0, 0)  # where the mask begins if it is only a part, pixels
+    doubt: np.ndarray | None = None  # (Y, X) uint8, 255 where two classes are equally likely; None says nothing
 
 
 @dataclass(frozen=True)

@@ -112,3 +112,15 @@ def most_likely(probabilities: np.ndarray) -> np.ndarray:
     for row, found in enumerate(mask):  # row by row, since numpy's own result takes eight bytes per pixel
         found[:] = probabilities[:, row].argmax(0)
     return mask
+
+
+def doubt(probabilities: np.ndarray) -> np.ndarray:
+    """Return how unsure every pixel is, (y, x) uint8, for (K, y, x): 0 = sure, 255 = two classes are equally likely.
+
+    One minus the margin between the two likeliest classes.
+    """
+    unsure = np.empty(probabilities.shape[1:], np.uint8)
+    for row, found in enumerate(unsure):  # row by row, as above
+        second, first = np.partition(probabilities[:, row], -2, axis=0)[-2:]
+        found[:] = np.rint(255 * (1 - (first - second)))
+    return unsure
