@@ -73,7 +73,7 @@ class User:
         if self.session.model is not None and self.session.subject is not None:
             self.session.export(self.folder / "masks.tif")
             demo.wait(lambda: not self.session.doing, "the export")
-        self.session.go_to_next_spot()
+        self.session.tour.next_spot()
         self.look(1)
         self.remove(number)
 

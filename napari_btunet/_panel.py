@@ -187,7 +187,7 @@ class Panel(QWidget):
         self.class_list.chosen.connect(self.session.choose_class)
         self.class_list.renamed.connect(self.session.rename_class)
         self.add_class_button.clicked.connect(self.session.add_class)
-        self.spot_button.clicked.connect(self.session.go_to_next_spot)
+        self.spot_button.clicked.connect(self.session.tour.next_spot)
         self.live_combo.activated.connect(self._on_live)
         self.history_list.itemClicked.connect(self._on_round_chosen)
         self.network_choice.weights_wanted.connect(self._on_weights_wanted)

@@ -18,14 +18,13 @@ import btunet
 from btunet.elsewhere import SCRIPT
 
 from . import _layers
-from ._doubt import Doubt
 from ._job import Job
 from ._keeper import Keeper
 from ._learned import Learned
 from ._live import Live
 from ._models import Models
 from ._objects import Objects
-from ._spots import show_spot
+from ._tour import Tour
 from ._views import Peek
 from ._writer import export_masks
 
@@ -52,12 +51,11 @@ class Session(Models):
         self.exported: list[Path] = []
         self.verdict: btunet.Verdict | None = None
         self.spare = btunet.Spare()
-        self.live = Live(self.spare, self._show_answer, self._on_judged, lambda why: self.said.emit(why, False))
+        self.tour = Tour(self)
+        self.live = Live(self.spare, self._show_answer, self.tour.on_judged, lambda why: self.said.emit(why, False))
         self.objects = Objects(self)
         self.learned = Learned()
-        self.doubt = Doubt()
         self.peek = Peek(self._elsewhere)
-        self._wants_spot = False
         self._is_unanswered = False  # strokes came while something else predicted
         self._is_behind = False  # strokes came that the model was not trained with
         self._is_closed = False
@@ -81,69 +79,11 @@ class Session(Models):
         return {
             **super().keys(),
             "T": self._train_or_stop,
-            "N": self.go_to_next_spot,
-            "Shift-N": lambda: self._go_to(self.live.trail.step(forward=False)),
-            "C": self.go_to_next_doubt,
-            "U": self.toggle_doubt,
+            "N": self.tour.next_spot,
+            "Shift-N": self.tour.last_spot,
+            "C": self.tour.next_contradiction,
+            "U": self.tour.toggle_doubt,
         }
-
-    def go_to_next_spot(self) -> None:
-        """Go where strokes would tell the most; find out where, if nothing is known yet."""
-        found = self.live.trail.step(forward=True)
-        self._wants_spot = found is None
-        if found is not None:
-            self._go_to(found)
-        elif self.doing in ("finetune", "predict", "export"):
-            self.said.emit("Looking for places to paint when this work is done.", False)
-        else:
-            self.said.emit("Looking for places to paint …", False)
-            self.answer(unpainted=True)
-
-    def toggle_doubt(self) -> None:
-        """Show or hide where the answer is unsure."""
-        subject = self.subject
-        if subject is None:
-            return
-        self.doubt.toggle(self.viewer, subject.image, subject.plane(self.viewer))
-        self._see_doubt()
-
-    def _see_doubt(self) -> None:
-        """Show how unsure the plane in sight is; find out if need be."""
-        subject = self.subject
-        if subject is None or not self.doubt.is_shown:
-            return
-        plane = subject.plane(self.viewer)
-        self.doubt.look(self.viewer, subject.image, plane)
-        if not self.doubt.knows(subject.image, plane):
-            self.answer()
-
-    def go_to_next_doubt(self) -> None:
-        """Go to a stroke that contradicts the others."""
-        found = self.live.next_doubt()
-        if found is None:
-            known = self.live.doubts is not None
-            self.said.emit("No stroke contradicts the others." if known else "No stroke was judged yet.", False)
-        else:
-            self._go_to(found, "Is this right?")
-
-    def _go_to(self, found: tuple[Image, btunet.Spot] | None, why: str = "Paint here:") -> None:
-        """Show a place and say why."""
-        if found is None or found[0] not in self.images:
-            self.said.emit("There is no such place; press N for the next one.", False)
-            return
-        image, spot = found
-        if image is not self.image or image not in self.subjects:
-            self.choose(image)
-        if image in self.subjects:
-            show_spot(self.viewer, self.subjects[image].strokes, spot)
-            self.said.emit(f"{why} {spot.reason}.", False)
-
-    def _on_judged(self) -> None:
-        """Go to a place that was waited for; show a new score."""
-        if self._wants_spot and (found := self.live.trail.step(forward=True)):
-            self._wants_spot = False
-            self._go_to(found)
-        self.changed.emit()
 
     def _train_or_stop(self) -> None:
         if self.doing == "finetune":
@@ -422,7 +362,7 @@ class Session(Models):
         if subject is None:
             return
         subject.show(self.viewer, done, len(self.classes))
-        self._note_doubt(subject, done)
+        self.tour.note_doubt(subject, done)
         if self.doing == "predict":
             subject.predicted.add(done.plane)
         else:  # a model in the making
@@ -493,15 +433,10 @@ class Session(Models):
         if subject is not None and self.doing not in ("finetune", "predict"):
             subject.show(self.viewer, part, len(self.classes))
             subject.predicted.discard(part.plane)
-            self._note_doubt(subject, part)
-
-    def _note_doubt(self, subject: Subject, part: btunet.PredictedPlane) -> None:
-        self.doubt.take(subject.image, part)
-        if part.plane == subject.plane(self.viewer):
-            self.doubt.look(self.viewer, subject.image, part.plane)
+            self.tour.note_doubt(subject, part)
 
     def _on_plane(self, _: Any = None) -> None:
-        self._see_doubt()
+        self.tour.see_doubt()
         if self.image is not None and self.subject is not None:
             self.live.look(self.image, self.subject.plane(self.viewer))
         if self.job is not None and self.subject is not None and self.image in self._at_work:
@@ -550,7 +485,7 @@ class Session(Models):
         for image, subject in self.subjects.items():
             if event.value in (image, subject.strokes):
                 self.keeper.forget(image)
-                self.doubt.forget(image)
+                self.tour.doubt.forget(image)
         super()._on_removed(event)
 
 

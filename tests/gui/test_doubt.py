@@ -60,7 +60,7 @@ def test_it_lies_on_the_plane_in_sight_and_follows_the_slider(window: Any) -> No
 
 def test_parts_are_put_together_and_old_planes_forgotten(window: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     w = window(discs())
-    image, doubt = w.session.image, w.session.doubt
+    image, doubt = w.session.image, w.session.tour.doubt
     monkeypatch.setattr(_doubt, "MOST", 2 * 96 * 96)
     doubt.take(image, unsure(0, 7, (40, 96)))
     doubt.take(image, unsure(0, 9, (56, 96), corner=(40, 0)))
@@ -77,6 +77,6 @@ def test_a_prediction_says_where_it_is_unsure(window: Any) -> None:
     w.annotate()
     w.click("finetune_button")
     w.wait(lambda: w.session.model is not None and not w.session.doing)
-    assert all(w.session.doubt.knows(w.session.image, plane) for plane in range(3))
+    assert all(w.session.tour.doubt.knows(w.session.image, plane) for plane in range(3))
     w.viewer.layers.remove(w.session.image)
-    assert not w.session.doubt._planes and not w.session.doubt._layers
+    assert not w.session.tour.doubt._planes and not w.session.tour.doubt._layers
