@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
 PATIENCE = 0.02  # seconds that looking for undone strokes may take at a time
+Box = tuple[int, int, int, int]  # top, bottom, left, right, pixels
+WHOLE: Box = (0, 2**31, 0, 2**31)
+
+
+def around(one: Box, other: Box) -> Box:
+    """Return the smallest box around two."""
+    return min(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), max(one[3], other[3])
 
 
 class Ledger:
@@ -32,10 +40,10 @@ class Ledger:
     def __init__(self, layer: Labels, *, scan: bool) -> None:
         self.layer = layer
         self._taken: dict[int, np.ndarray] = {}
-        self._touched: set[int] = set()
+        self._touched: dict[int, Box] = {}  # plane → where it was painted
         self._doubtful: list[int] = []  # planes that an undo may have changed, the likeliest last
         if scan:
-            self._touched.update(np.flatnonzero(self._planes().any((1, 2))).tolist())
+            self._touch(np.flatnonzero(self._planes().any((1, 2))).tolist())
         layer.events.paint.connect(self._on_paint)
         layer.events.data.connect(self._on_replaced)
         layer.events.set_data.connect(self._on_redrawn)
@@ -53,17 +61,28 @@ class Ledger:
     def _planes(self) -> np.ndarray:
         return np.asarray(self.layer.data.reshape(-1, *self.layer.data.shape[-2:]))  # (planes, Y, X)
 
+    def _touch(self, planes: Iterable[int], box: Box = WHOLE) -> None:
+        for plane in planes:
+            self._touched[plane] = around(box, self._touched.get(plane, box))
+
     def _on_paint(self, event: Any) -> None:
         leading = self.layer.data.shape[:-2]
         for atom in event.value:
-            boxes = atom.slice_key if hasattr(atom, "slice_key") else [np.unique(i) for i in atom[0]]
-            pairs = zip(boxes, leading, strict=False)
-            axes = [np.arange(n)[b] if isinstance(b, slice) else np.atleast_1d(b) for b, n in pairs]
-            grid = np.meshgrid(*axes, indexing="ij") if axes else []
-            self._touched.update(np.ravel_multi_index(grid, leading).ravel().tolist() if axes else [0])
+            places = atom.slice_key if hasattr(atom, "slice_key") else [np.unique(i) for i in atom[0]]
+            axes = [np.arange(n)[p] for p, n in zip(places, self.layer.data.shape, strict=True)]
+            grid = np.meshgrid(*map(np.atleast_1d, axes[:-2]), indexing="ij")
+            planes = np.ravel_multi_index(grid, leading).ravel().tolist() if leading else [0]
+            (top, bottom), (left, right) = ((int(np.min(a)), int(np.max(a)) + 1) for a in axes[-2:])
+            self._touch(planes, (top, bottom, left, right))
 
     def _on_replaced(self, _: Any = None) -> None:
-        self._touched.update(range(len(self._planes())))
+        planes = self._planes()
+        self._taken = {
+            p: strokes
+            for p, strokes in self._taken.items()
+            if p < len(planes) and (strokes.shape, strokes.dtype) == (planes.shape[1:], planes.dtype)
+        }
+        self._touch(range(len(planes)))
 
     def _on_redrawn(self, _: Any = None) -> None:
         self._doubtful = list(self._taken)
@@ -90,9 +109,17 @@ class Ledger:
 
     def blocks(self) -> list[Block]:
         """Return the smallest blocks that bring what was taken before up to date, within `PATIENCE`."""
+        planes, found = self._planes(), list[Block | None]()
+        for plane in [plane for plane in self._touched if plane in self._taken]:
+            top, bottom, left, right = self._touched.pop(plane)
+            kept = self._taken[plane] = self._taken.pop(plane)  # the last one painted is the last of all
+            now = planes[plane][top:bottom, left:right]
+            block = changes(plane, kept[top:bottom, left:right], now, (top, left))
+            kept[top:bottom, left:right] = now
+            found.append(block)
         before = dict(self._taken)
         now = self.take(PATIENCE)
-        found = (changes(plane, before.get(plane), strokes) for plane, strokes in now.items())
+        found += [changes(plane, before.get(plane), strokes) for plane, strokes in now.items()]
         return [block for block in found if block is not None]
 
     def all(self) -> dict[int, np.ndarray]:
@@ -102,10 +129,10 @@ class Ledger:
 
     def begin_with(self, planes: dict[int, np.ndarray]) -> None:
         """Take these (Y, X) as what the layer held before."""
-        self._taken = dict(planes)
-        self._touched.update(planes)
+        self._taken = {plane: strokes.copy() for plane, strokes in planes.items()}
+        self._touch(planes)
 
     def forget(self) -> None:
         """Tell everything anew."""
-        self._touched.update(self._taken)
+        self._touch(self._taken)
         self._taken = {}

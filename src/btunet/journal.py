@@ -164,13 +164,24 @@ class Journal:
         return True
 
 
-def changes(plane: int, before: np.ndarray | None, now: np.ndarray) -> Block | None:
-    """Return the smallest block that makes ``now`` of a plane (Y, X); ``before`` is None if it was empty."""
+def changes(plane: int, before: np.ndarray | None, now: np.ndarray, corner: tuple[int, int] = (0, 0)) -> Block | None:
+    """Return the smallest block that makes ``now`` of a plane or a part of it; None if nothing changed.
+
+    Parameters
+    ----------
+    plane
+        Its number.
+    before, now
+        (Y, X) strokes; ``before`` is None if there were none.
+    corner
+        Where the part begins (y, x), pixels.
+    """
     found = cut(now != before if before is not None else now)
     if found is None:
         return None
     y, x, box = found
-    return Block(plane, y, x, now[y : y + box.shape[0], x : x + box.shape[1]].copy())
+    values = now[y : y + box.shape[0], x : x + box.shape[1]].copy()
+    return Block(plane, corner[0] + y, corner[1] + x, values)
 
 
 def cut(values: np.ndarray) -> tuple[int, int, np.ndarray] | None:

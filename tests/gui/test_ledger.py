@@ -1,0 +1,127 @@
+"""What changed in a strokes layer is told once and exactly, whatever changed it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+
+from btunet.journal import Block
+from napari_btunet._ledger import Ledger
+
+
+@pytest.fixture
+def layer() -> Labels:
+    made = Labels(np.zeros((4, 40, 50), np.uint8))
+    made.brush_size = 5
+    return made
+
+
+def put(image: np.ndarray, blocks: list[Block]) -> np.ndarray:
+    """Return what somebody has who had an image and was told blocks."""
+    image = image.copy()
+    for block in blocks:
+        rows, columns = block.values.shape
+        image[block.plane, block.y : block.y + rows, block.x : block.x + columns] = block.values
+    return image
+
+
+def replaced(layer: Labels) -> None:
+    layer.data = np.where(layer.data == 1, 2, layer.data).astype(np.uint8)
+
+
+ACTS: list[Callable[[Labels], object]] = [
+    lambda layer: layer.paint((0, 9, 9), 1),
+    lambda layer: layer.paint((0, 9, 12), 2),
+    lambda layer: layer.undo(),
+    lambda layer: layer.redo(),
+    lambda layer: layer.paint((3, 0, 0), 1),
+    lambda layer: layer.fill((1, 20, 20), 2),
+    lambda layer: layer.undo(),
+    lambda layer: layer.undo(),
+    lambda layer: layer.data_setitem((np.array([2, 0]), np.array([39, 1]), np.array([49, 2])), np.array([1, 2])),
+    lambda layer: layer.paint((0, 9, 9), 0),
+    replaced,
+    lambda layer: setattr(layer, "n_edit_dimensions", 3),
+    lambda layer: layer.paint((2, 20, 30), 2),
+    lambda layer: layer.undo(),
+]
+
+
+def test_blocks_bring_a_copy_up_to_date_after_every_act(layer: Labels) -> None:
+    ledger, copy = Ledger(layer, scan=False), np.zeros_like(layer.data)
+    for number, act in enumerate(ACTS):
+        act(layer)
+        while not ledger.is_settled:
+            copy = put(copy, ledger.blocks())
+        assert np.array_equal(copy, layer.data), number
+        assert ledger.blocks() == []
+
+
+def test_planes_that_changed_are_told_after_every_act(layer: Labels) -> None:
+    ledger, copy = Ledger(layer, scan=False), np.zeros_like(layer.data)
+    for number, act in enumerate(ACTS):
+        act(layer)
+        before = copy.copy()
+        for plane, strokes in ledger.take().items():
+            copy[plane] = strokes
+            assert not np.array_equal(strokes, before[plane]), number
+        assert np.array_equal(copy, layer.data), number
+    assert ledger.all().keys() == {p for p in range(4) if layer.data[p].any()}
+
+
+def test_a_stroke_is_told_as_the_box_it_changed(layer: Labels) -> None:
+    ledger = Ledger(layer, scan=False)
+    layer.paint((1, 20, 20), 1)
+    ledger.blocks()
+    layer.paint((1, 20, 24), 1)
+    (block,) = ledger.blocks()
+    assert (block.plane, block.values.shape[0] <= 5, block.values.shape[1] <= 5) == (1, True, True)
+    assert block.x > 20  # what was there before is not told again
+
+
+def test_what_was_taken_is_not_what_the_layer_holds(layer: Labels) -> None:
+    ledger = Ledger(layer, scan=False)
+    layer.paint((1, 20, 20), 1)
+    before = ledger.take()[1].copy()
+    (kept,) = ledger.all().values()
+    layer.paint((1, 5, 5), 2)
+    assert np.array_equal(kept, before)
+
+
+def test_two_ledgers_that_begin_with_the_same_do_not_disturb_each_other(layer: Labels) -> None:
+    planes = {1: np.zeros((40, 50), np.uint8)}
+    one, other = Ledger(layer, scan=False), Ledger(layer, scan=False)
+    one.begin_with(planes)
+    other.begin_with(planes)
+    layer.paint((1, 20, 20), 1)
+    assert one.blocks() and other.take()
+    assert not planes[1].any()
+
+
+def test_a_layer_that_was_painted_before_is_told_whole(layer: Labels) -> None:
+    layer.paint((2, 20, 20), 1)
+    assert [block.plane for block in Ledger(layer, scan=True).blocks()] == [2]
+    assert Ledger(layer, scan=False).blocks() == []
+
+
+def test_data_of_another_shape_or_type_is_told_anew(layer: Labels) -> None:
+    ledger = Ledger(layer, scan=False)
+    layer.paint((1, 20, 20), 1)
+    ledger.blocks()
+    layer.data = np.ones((2, 30, 30), np.int32)
+    assert [block.values.shape for block in ledger.blocks()] == [(30, 30), (30, 30)]
+
+
+def test_looking_for_undone_strokes_ends_in_time(layer: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(layer, scan=False)
+    for plane in range(4):
+        layer.paint((plane, 20, 20), 1)
+    ledger.take()
+    layer.undo()
+    assert not ledger.is_settled
+    assert ledger.take(patience=-1) == {}
+    assert not ledger.is_settled  # nothing was looked at, and nothing is forgotten
+    assert set(ledger.take()) == {3}
