@@ -372,7 +372,9 @@ def test_a_constant_image_is_refused() -> None:
 def test_an_image_with_nan_or_infinity_is_refused(bad: float) -> None:
     image = IMAGE.copy()
     image[3, 4] = bad
-    refused([image], [STROKES], "image 0 has 1 values that are NaN or infinite in plane 0; replace them")
+    refused(
+        [image], [STROKES], "image 0 has 1 values that are NaN or infinite in plane 0, or beyond 3e38; replace them"
+    )
 
 
 def test_strokes_of_another_shape_are_refused() -> None:

@@ -37,8 +37,11 @@ def no_worker_outlives_its_test() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_test_finds_the_project_of_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("BTUNET_PROJECTS", str(tmp_path / "projects"))
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where projects without an image file are kept, so that no test finds that of another."""
+    place = tmp_path_factory.mktemp("home") / "projects"
+    monkeypatch.setenv("BTUNET_PROJECTS", str(place))
+    return place
 
 
 @pytest.fixture

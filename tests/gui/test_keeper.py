@@ -203,12 +203,12 @@ def test_a_moved_folder_brings_everything_along(open_file: Callable[..., Window]
     assert np.array_equal(open_file(there / image.name).strokes.data, painted)
 
 
-def test_an_image_without_a_file_is_kept_at_home(window: Callable[..., Window], tmp_path: Path) -> None:
+def test_an_image_without_a_file_is_kept_at_home(window: Callable[..., Window], home: Path) -> None:
     first = window(discs())
     first.annotate()
     painted = first.strokes.data.copy()
     first.session.shutdown()
-    assert len(list((tmp_path / "projects").iterdir())) == 1
+    assert len(list(home.iterdir())) == 1
     assert np.array_equal(window(discs()).strokes.data, painted)
     assert not window(discs(seed=1)).strokes.data.any()  # the same name and shape, another image
 

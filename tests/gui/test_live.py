@@ -211,13 +211,13 @@ def test_a_worse_model_is_kept_but_not_used_and_the_reason_is_said(finished: Any
     good, bad = trained([0.9, 0.95, 1.0, 0.9]), trained([0.2, 0.3, 0.2, 0.4])
     finish(good)
     finish(bad)
-    assert w.session.model is good
+    assert w.session.model.weights is good.weights
     assert w.panel.status_label.text().startswith("The new model is worse (0.66 lower on 4 held-out strokes")
     assert w.panel.history_list.count() == 2
     assert w.panel.history_list.currentRow() == 0
     w.panel.history_list.setCurrentRow(1)
     w.panel.history_list.itemClicked.emit(w.panel.history_list.item(1))
-    assert w.session.model is bad
+    assert w.session.model.weights is bad.weights
 
 
 def test_a_better_model_or_one_that_cannot_be_compared_is_used(finished: Any) -> None:
@@ -238,10 +238,11 @@ def test_r_goes_back_to_the_model_before(finished: Any) -> None:
     assert "no earlier model" in w.panel.status_label.text()
     finish(second)
     press(w, "R")
-    assert w.session.model is first
+    assert w.session.model.weights is first.weights
     assert w.panel.status_label.text().startswith("Model 1")
     finish(trained([0.9] * 4))
-    assert [w.session.history.rounds[n].model for n in (0, 1)] == [first, second]  # nothing is lost
+    kept = [found.model.weights for found in w.session.history.rounds[:2]]
+    assert kept[0] is first.weights and kept[1] is second.weights  # nothing is lost
     assert w.session.history.at == 2
 
 
