@@ -82,9 +82,11 @@ class Keeper:
             self._open_one_of(
                 [*(projects_of(stack.path) if stack.path and has_file(stack) else ()), home() / _name(stack)], stack
             )
-        number = self.project.find(stack) if self.project else None
-        if self.project is None or number is None:
+        if self.project is None:
             return False
+        number = self.project.find(stack)
+        if number is None:
+            return self._take_over(subject)
         self._numbers[subject.image] = number
         try:
             journal = self._journal(subject.image)
@@ -100,6 +102,20 @@ class Keeper:
         self._tell(stack, self.project.images[number], len(found.planes) if is_back else 0)
         return True
 
+    def _take_over(self, subject: Subject) -> bool:
+        """Bring back strokes from another project than the one that is open; they are kept in both from now on."""
+        stack = subject.stack
+        for folder in projects_of(stack.path) if stack.path and has_file(stack) else []:
+            with suppress(btunet.BtunetError):  # as above
+                other = Project.open(folder)
+                number = other.find(stack)
+                if number is not None and (planes := other.journal(number).replay().planes) and subject.restore(planes):
+                    subject.kept.forget()  # everything is to be written
+                    self.soon()
+                    self.session.said.emit(f"Strokes of {stack.name} were taken over from {folder.name}.", False)
+                    return True
+        return False
+
     def _open_one_of(self, folders: list[Path], stack: btunet.Stack) -> None:
         """Open the first project that knows an image."""
         for folder in folders:
@@ -110,7 +126,7 @@ class Keeper:
                     return
 
     def _open(self, project: Project) -> None:
-        """Go on with a project: its classes, its models."""
+        """Go on with a project: its classes, its models, and after them what was trained or opened before."""
         self.project = project
         self._lock = self._hold(project)
         self.is_read_only = self._lock is None
@@ -241,7 +257,7 @@ class Keeper:
 
     def _save_encoder(self, encoder: btunet.Model) -> None:
         assert self.project is not None
-        encoder.save(self.project.encoder)
+        self.project.save_encoder(encoder)
         self._stamp = _stamp(self.project.encoder)
 
     def note(self, sentence: str, is_error: bool = False) -> None:

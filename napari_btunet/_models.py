@@ -26,9 +26,10 @@ class Models(Workspace):
     def begin_with(
         self, classes: tuple[str, ...], encoder: btunet.Model | None, models: list[btunet.Model], at: int
     ) -> None:
-        """Go on with the classes and models of a project; a longer list of classes stays."""
-        self.encoder = encoder
-        self.history = History([Round.of(model) for model in models], at)
+        """Go on with the classes and models of a project; what is here already comes after them, and stays in use."""
+        self.encoder = self.encoder or encoder
+        mine, place = self.history.rounds, self.history.at
+        self.history = History([*map(Round.of, models), *mine], len(models) + place if mine else at)
         if len(classes) >= len(self.classes):
             self.classes = list(classes)
 

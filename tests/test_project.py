@@ -89,6 +89,16 @@ def test_models_are_numbered_and_none_is_replaced(tmp_path: Path) -> None:
     assert project.next_model.stem == "0004"
 
 
+def test_an_encoder_that_is_replaced_stays(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    encoders = [Model("unet", 1, (), {"encoder.a": np.full(2, n, np.float32)}) for n in range(3)]
+    for encoder in encoders:
+        project.save_encoder(encoder)
+    kept = [project.folder / "encoders" / "0001.safetensors", project.folder / "encoders" / "0002.safetensors"]
+    found = [Model.load(path).weights["encoder.a"][0] for path in (*kept, project.encoder)]
+    assert found == [0, 1, 2]
+
+
 def test_only_one_window_holds_a_project_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
     project = made(tmp_path)
     mine = project.hold()

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from filelock import FileLock, Timeout
 from .errors import BtunetError
 from .images import CHANNEL_AXES, Stack, index_of, spread
 from .journal import Journal
+from .model import Model
 from .reading import read
 from .replace import explaining, replacing
 
@@ -218,6 +220,21 @@ class Project:
     def encoder(self) -> Path:
         """The file of the pre-trained encoder, which may not be there."""
         return self.folder / "encoder.safetensors"
+
+    def save_encoder(self, encoder: Model) -> None:
+        """Save an encoder as the present one; the one before stays in the folder encoders.
+
+        Raises
+        ------
+        BtunetError
+            If it cannot be written.
+        """
+        if self.encoder.exists():
+            others = self.folder / "encoders"
+            numbers = [int(path.stem) for path in others.glob("*.safetensors") if path.stem.isdigit()]
+            with replacing(others / f"{max(numbers, default=0) + 1:04}.safetensors") as part:
+                shutil.copy2(self.encoder, part)
+        encoder.save(self.encoder)
 
     def model(self, number: int) -> Path:
         """Return the file of a model, which may not be there; they are numbered from 1."""

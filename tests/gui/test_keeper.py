@@ -312,6 +312,49 @@ def test_two_images_share_a_project(open_file: Callable[..., Window], image: Pat
     ]
 
 
+def test_strokes_of_an_image_with_a_project_of_its_own_are_taken_over(
+    open_file: Callable[..., Window], image: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "more.tif"
+    tifffile.imwrite(other, discs(seed=1, planes=2), photometric="minisblack", metadata={"axes": "ZYX"})
+    alone = open_file(other)
+    alone.annotate(plane=1)
+    painted = alone.strokes.data.copy()
+    alone.session.shutdown()
+    opened = open_file(image)
+    opened.annotate()
+    wait_for(opened, folder_beside(image))
+    opened.viewer.open(other, plugin="napari")
+    opened.session.choose(opened.session.images[-1])
+    assert np.array_equal(opened.strokes.data, painted)
+    assert "taken over from more.btunet" in opened.panel.status_label.text()
+    opened.session.shutdown()
+    project = Project.open(folder_beside(image))
+    assert np.array_equal(project.journal(1).replay().planes[1], painted[1])
+    assert np.array_equal(Project.open(folder_beside(other)).journal(0).replay().planes[1], painted[1])
+
+
+def test_a_model_opened_before_the_project_stays_in_use_and_joins_it(
+    open_file: Callable[..., Window], window: Callable[..., Window], image: Path, tmp_path: Path
+) -> None:
+    model = btunet.Model("unet", 1, ("Background", "Object"), {"head.weight": np.zeros(2, np.float32)})
+    first = open_file(image)
+    first.annotate()
+    first.session.take(model)
+    first.session.shutdown()
+    mine = btunet.Model("unet", 1, ("Background", "Object"), {"head.weight": np.ones(2, np.float32)})
+    mine.save(tmp_path / "mine.safetensors")
+    opened = window()
+    opened.session.open_model(tmp_path / "mine.safetensors")
+    opened.viewer.open(image, plugin="napari")
+    assert len(opened.session.history.rounds) == 2
+    assert opened.session.model is not None and opened.session.model.weights["head.weight"][0] == 1
+    opened.session.shutdown()
+    project = Project.open(folder_beside(image))
+    assert (project.models, project.present) == ([1, 2], 2)
+    assert btunet.Model.load(project.model(2)).weights["head.weight"][0] == 1
+
+
 def test_a_broken_project_is_left_as_it_is(open_file: Callable[..., Window], image: Path) -> None:
     folder_beside(image).mkdir()
     (folder_beside(image) / "project.json").write_text("{")

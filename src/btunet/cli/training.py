@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -63,12 +64,13 @@ def pretrain(
     work = Project.open(project) if project else None
     stacks = images_of(work, images) if work else [read(path) for path in find(images)]
     start = start_of(start_from, encoder_weights, settings or PretrainSettings(), stacks)
+    save = None if out else needed(work).save_encoder
     out = out or needed(work).encoder
     checkpoint = out.with_suffix(".checkpoint")
     training = task(stacks, settings, views=views, start_from=start, checkpoint=checkpoint, resume=resume)
     if checkpoint.exists():
         say(f"going on from {checkpoint}" if resume else f"starting anew; --resume would go on from {checkpoint}")
-    return train(training, out, checkpoint)
+    return train(training, out, checkpoint, save)
 
 
 def finetune(
@@ -154,7 +156,9 @@ def trial(
     return INTERRUPTED if console.interrupted else 0
 
 
-def train(task: Task[Model], out: Path, checkpoint: Path | None = None) -> int:
+def train(
+    task: Task[Model], out: Path, checkpoint: Path | None = None, save: Callable[[Model], object] | None = None
+) -> int:
     """Run a training, save the model, say where it is, and remove the checkpoint of a training that is done."""
     if out.suffix != ".safetensors":
         raise ValueError(f"--out is {out}; expected a name that ends in .safetensors")
@@ -163,7 +167,7 @@ def train(task: Task[Model], out: Path, checkpoint: Path | None = None) -> int:
         model = run(task, console.show)
     if place()[0] > 0:
         return 0  # the first process saves
-    model.save(out)
+    save(model) if save else model.save(out)
     print(f"{out}  {model.describe()}")
     if checkpoint and console.interrupted:
         say("the same command with --resume goes on from here")
