@@ -58,7 +58,7 @@ class Doubt:
             return
         whole, layer = self._planes[image][plane], self._layers.get(image)
         if layer is None or layer not in viewer.layers:
-            look = {"colormap": "magenta", "blending": "additive", "contrast_limits": (0, 255), "opacity": 0.8}
+            look = {"colormap": "magenta", "blending": "additive", "contrast_limits": (64, 255), "opacity": 0.6}
             layer = self._layers[image] = add_overlay(viewer, image, "doubt", f"unsure ({image.name})", whole, **look)
         lay(layer, image, plane, whole)
 
