@@ -3,7 +3,8 @@
     xvfb-run -a -s "-screen 0 1400x900x24" .venv/bin/python benchmarks/soak.py OUT.csv [--minutes 120]
 
 One row per turn of half a minute or so: memory of the window's process, threads, widgets, open files, processes it
-started, files in /dev/shm. Prints the slope of memory after the first fifth, with its standard error.
+started, files in /dev/shm, and the megabytes of the models' weights, which are kept on purpose. Prints the slope of the
+other memory after the first fifth, with its standard error.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import mouse
 from napari_btunet import demo
 from napari_btunet._sample import draw_nuclei
 
-COLUMNS = ("minute", "megabytes", "threads", "widgets", "files", "processes", "shared", "layers", "models")
+COLUMNS = ("minute", "megabytes", "threads", "widgets", "files", "processes", "shared", "layers", "models", "weights")
 
 
 class User:
@@ -104,10 +105,6 @@ class User:
             self.viewer.open(self.image, plugin="napari")
         if self.session.subject is None:
             self.session.choose(self.session.images[-1])
-        while len(self.session.history.rounds) > 20:  # models are kept on purpose; what else grows?
-            self.session.history.rounds.pop(0)
-            self.session.keeper._rounds.pop(0)
-            self.session.history.at -= 1
         QTest.qWait(500)
 
     def row(self, began: float) -> list[float]:
@@ -125,13 +122,14 @@ class User:
             len(list(shared.iterdir())) if shared.exists() else 0,
             len(self.viewer.layers),
             len(self.session.history.rounds),
+            round(sum(w.nbytes for r in self.session.history.rounds for w in r.model.weights.values()) / 2**20, 1),
         ]
 
 
 def slope(rows: list[list[float]]) -> tuple[float, float]:
-    """Return megabytes per hour after the first fifth, and the standard error."""
+    """Return megabytes per hour after the first fifth, without those of models, and the standard error."""
     later = np.array(rows[len(rows) // 5 :])
-    hours, megabytes = later[:, 0] / 60, later[:, 1]
+    hours, megabytes = later[:, 0] / 60, later[:, 1] - later[:, -1]
     (rise, _), covariance = np.polyfit(hours, megabytes, 1, cov=True)
     return float(rise), float(np.sqrt(covariance[0, 0]))
 

@@ -54,6 +54,10 @@ class Learned:
         if layer in viewer.layers:
             _put(layer, image, learned)
 
+    def forget(self, image: Image) -> None:
+        """Let go of an image that is not open any more."""
+        self._layers.pop(image, None)
+
     def set_shown(self, shown: bool) -> None:
         """Show the colours of all images, or hide them."""
         self.is_shown = shown

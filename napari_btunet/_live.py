@@ -45,6 +45,12 @@ class Trail:
             self._at = len(self._seen) - 1
         return self._seen[self._at] if self._seen else None
 
+    def forget(self, image: Image) -> None:
+        """Let go of the places in an image that is not open any more."""
+        self._best = [found for found in self._best if found[0] is not image]
+        self._seen = [found for found in self._seen if found[0] is not image]
+        self._at = min(self._at, len(self._seen) - 1)
+
 
 def _same(one: tuple[Image, btunet.Spot], other: tuple[Image, btunet.Spot]) -> bool:
     """Return whether two places overlap by more than half."""
@@ -162,6 +168,11 @@ class Live:
         """Answer for another plane."""
         if self._job is not None and id(image) in self._about:
             self._job.steer(btunet.Steer((self._about.index(id(image)), plane)))
+
+    def forget(self, image: Image) -> None:
+        """Let go of an image that is not open any more."""
+        self.trail.forget(image)
+        self.doubts = None if self.doubts is None else [found for found in self.doubts if found[0] is not image]
 
     def rest(self) -> None:
         """End the process: something else shows predictions now, or the window is gone."""

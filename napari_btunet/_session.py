@@ -486,6 +486,8 @@ class Session(Models):
             if event.value in (image, subject.strokes):
                 self.keeper.forget(image)
                 self.tour.doubt.forget(image)
+        self.live.forget(event.value)
+        self.learned.forget(event.value)
         super()._on_removed(event)
 
 
