@@ -13,6 +13,7 @@ from btunet.journal import Block, changes
 if TYPE_CHECKING:
     from napari.layers import Labels
 
+MOST = 2**28  # bytes of strokes up to which empty planes are looked through
 PATIENCE = 0.02  # seconds that looking for undone strokes may take at a time
 Box = tuple[int, int, int, int]  # top, bottom, left, right, pixels
 WHOLE: Box = (0, 2**31, 0, 2**31)
@@ -26,8 +27,9 @@ def around(one: Box, other: Box) -> Box:
 class Ledger:
     """Knows which planes of a strokes layer were painted, without ever scanning the others.
 
-    napari tells of a stroke, but not of undo, so after every other redrawing the planes that were ever painted are
-    compared with their last copy, those painted last first.
+    napari tells of a stroke, but not of undo, nor of what other plugins write into the array. So after every other
+    redrawing the planes that were ever painted are compared with their last copy, those painted last first; what is to
+    be kept or learned is also looked for in the other planes, unless there are too many of them.
 
     Parameters
     ----------
@@ -42,6 +44,7 @@ class Ledger:
         self._taken: dict[int, np.ndarray] = {}
         self._touched: dict[int, Box] = {}  # plane → where it was painted
         self._doubtful: list[int] = []  # planes that an undo may have changed, the likeliest last
+        self._unseen: list[int] = []  # planes that were empty and may not be any more
         if scan:
             self._touch(np.flatnonzero(self._planes().any((1, 2))).tolist())
         layer.events.paint.connect(self._on_paint)
@@ -56,7 +59,7 @@ class Ledger:
     @property
     def is_settled(self) -> bool:
         """Whether `take` and `blocks` have told everything."""
-        return not (self._touched or self._doubtful)
+        return not (self._touched or self._doubtful or self._unseen)
 
     def _planes(self) -> np.ndarray:
         return np.asarray(self.layer.data.reshape(-1, *self.layer.data.shape[-2:]))  # (planes, Y, X)
@@ -86,6 +89,15 @@ class Ledger:
 
     def _on_redrawn(self, _: Any = None) -> None:
         self._doubtful = list(self._taken)
+        self._unseen = list(range(len(self._planes()))) if self.layer.data.nbytes <= MOST else []
+
+    def _look_for_more(self, patience: float) -> None:
+        """Look for so many seconds whether something was written into planes that were empty."""
+        planes, until = self._planes(), time.perf_counter() + patience
+        while self._unseen and time.perf_counter() <= until:
+            plane = self._unseen.pop()
+            if plane not in self._taken and plane < len(planes) and planes[plane].any():
+                self._touch([plane])
 
     def take(self, patience: float = np.inf) -> dict[int, np.ndarray]:
         """Return copies of the planes that changed since the last call: plane → (Y, X).
@@ -109,6 +121,7 @@ class Ledger:
 
     def blocks(self) -> list[Block]:
         """Return the smallest blocks that bring what was taken before up to date, within `PATIENCE`."""
+        self._look_for_more(PATIENCE)
         planes, found = self._planes(), list[Block | None]()
         for plane in [plane for plane in self._touched if plane in self._taken]:
             top, bottom, left, right = self._touched.pop(plane)
@@ -124,6 +137,7 @@ class Ledger:
 
     def all(self) -> dict[int, np.ndarray]:
         """Return copies of all planes that hold strokes: plane → (Y, X)."""
+        self._look_for_more(np.inf)
         self.take()
         return {plane: strokes for plane, strokes in self._taken.items() if strokes.any()}
 

@@ -355,6 +355,26 @@ def test_a_model_opened_before_the_project_stays_in_use_and_joins_it(
     assert btunet.Model.load(project.model(2)).weights["head.weight"][0] == 1
 
 
+def test_layers_may_be_renamed_reordered_doubled_and_written_to_by_others(
+    open_file: Callable[..., Window], image: Path
+) -> None:
+    opened = open_file(image)
+    opened.annotate()
+    layers, strokes = opened.viewer.layers, opened.strokes
+    layers.selection.active = strokes
+    layers.append(type(strokes)(strokes.data.copy(), name="strokes copy", metadata=dict(strokes.metadata)))
+    strokes.name = "my own name"
+    layers.move(layers.index(strokes), 0)
+    strokes.data[2, 50:53] = 2
+    strokes.refresh()
+    wait_for(opened, folder_beside(image))
+    opened.click("finetune_button")
+    opened.wait(lambda: opened.session.model is not None and not opened.session.doing)
+    assert opened.session.model.history[-1]["painted"] == (strokes.data > 0).sum()
+    assert opened.strokes is strokes
+    assert opened.errors == []
+
+
 def test_a_broken_project_is_left_as_it_is(open_file: Callable[..., Window], image: Path) -> None:
     folder_beside(image).mkdir()
     (folder_beside(image) / "project.json").write_text("{")

@@ -72,6 +72,15 @@ def test_planes_that_changed_are_told_after_every_act(layer: Labels) -> None:
     assert ledger.all().keys() == {p for p in range(4) if layer.data[p].any()}
 
 
+def test_what_others_write_into_the_array_is_told_too(layer: Labels) -> None:
+    kept, sent = Ledger(layer, scan=False), Ledger(layer, scan=False)
+    layer.data[2, 3:5] = 1
+    layer.refresh()
+    assert [(block.plane, block.values.shape) for block in kept.blocks()] == [(2, (2, 50))]
+    assert kept.blocks() == []
+    assert set(sent.all()) == {2}
+
+
 def test_a_stroke_is_told_as_the_box_it_changed(layer: Labels) -> None:
     ledger = Ledger(layer, scan=False)
     layer.paint((1, 20, 20), 1)
