@@ -21,7 +21,7 @@ app: $(or $(wildcard .venv/dev.stamp),.venv/app.stamp)  # what the tests need ho
 
 test: WITHOUT = $(if $(SCREEN)$(XVFB),,$(info No display and no Xvfb: tests/gui is left out.)--ignore=tests/gui)
 test: .venv/dev.stamp
-	$(ON_SCREEN) .venv/bin/python -m pytest $(WITHOUT)
+	$(ON_SCREEN) .venv/bin/python -m pytest -n 2 --dist worksteal $(WITHOUT)
 
 check: .venv/dev.stamp
 	.venv/bin/python -m ruff check .

@@ -5,7 +5,7 @@
 In every turn the person goes to one place, a window of 96 pixels, and paints one stroke of every class that is there.
 *suggested*: the first place of `btunet.answer` that was not visited, also before the first stroke; *random*: windows
 drawn evenly; *errors*: the one of fifty random windows in which most pixels are wrong, which nobody can know. After
-every turn the instant classifier learns all strokes and predicts test images (every third pixel). Prints Dice after a
+every turn the instant classifier learns all strokes and predicts test images. Prints Dice after a
 third, two thirds and all of the turns, and how many turns a guide needs for the Dice that *random* ends with. Finished
 rows are not repeated.
 """
@@ -20,22 +20,26 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+import torch
 
 import btunet
 from btunet.device import mind_the_machine
-from btunet.instant import InstantClassifier, learn, responses_of
+from btunet.instant import Memory, learn, untaught
 from btunet.labels import target_of_strokes
 from btunet.metrics import count
+from btunet.networks.pixels import Pixels
 from btunet.normalise import Normalisation
 from btunet.patches import Annotations, Source, random_place
-from btunet.spots import SIDE
+from btunet.spots import CONTEXT, SIDE
+from btunet.tiles import forward, predict_plane
 from btunet.windows import Place
 from strokes.hand import Hand
 from strokes.sets import ImageSet, load, names_in
 
 COLUMNS = ("set", "guide", "seed", "turn", "strokes", "dice")
 GUIDES = ("suggested", "random", "errors")
-STEP = 3  # pixels between two that are predicted
+STEP = 3  # pixels between two that are looked at for errors
+TILE = 512  # pixels
 LOOKED_AT = 50  # windows among which the one with most errors is found
 
 
@@ -46,6 +50,8 @@ class Person:
         self.images, self.sources = images, [Source(stack, Normalisation()) for stack in images.stacks]
         self.rng = np.random.default_rng(seed)
         self._seed = seed
+        self._pixels = untaught(self.sources, images.classes, seed)
+        self._memory = Memory(self._pixels)
         self.hands: dict[tuple[int, int], Hand] = {}
 
     @property
@@ -66,71 +72,64 @@ class Person:
                 hand.stroke(here & (mask == k), k)
         return image, plane
 
-    def classifier(self) -> InstantClassifier | None:
+    def classifier(self) -> Pixels | None:
         """Return what learned all strokes, if they are of two classes."""
         annotations = Annotations()
         for (image, plane), hand in self.hands.items():
             annotations.put(image, plane, target_of_strokes(hand.values))
-        enough = len(annotations.classes) > 1
-        return learn(self.sources, annotations, self.images.classes, self._seed) if enough else None
+        if len(annotations.classes) < 2:
+            return None
+        classifier = learn(self.sources, annotations, self.images.classes, self._seed, self._memory)
+        self._pixels.weight.copy_(torch.from_numpy(classifier.weight))
+        self._pixels.bias.copy_(torch.from_numpy(classifier.bias))
+        return self._pixels
 
 
-def predicted(classifier: InstantClassifier, source: Source, plane: int) -> np.ndarray:
-    """Return the classes of every third pixel of a plane."""
-    height, width = source.stack.plane_shape
-    rows = []
-    for y in range(0, height, 255):
-        row = []
-        for x in range(0, width, 255):
-            found = responses_of(source, plane, y, x, 255)[:, : height - y : STEP, : width - x : STEP]
-            row.append(classifier(found.reshape(len(found), -1).T).argmax(1).reshape(found.shape[1:]).astype(np.uint8))
-        rows.append(np.hstack(row))
-    return np.vstack(rows)
-
-
-def score(classifier: InstantClassifier | None, images: ImageSet, limit: int) -> float:
-    """Return the mean Dice of some test images; 0 while there is no classifier."""
-    if classifier is None:
+def score(pixels: Pixels | None, images: ImageSet, limit: int) -> float:
+    """Return the mean Dice of some test images; 0 while nothing can be predicted."""
+    if pixels is None:
         return 0.0
     found = []
     for image, plane in images.test_planes(limit):
-        mask = predicted(classifier, Source(images.test_stacks[image], Normalisation()), plane)
-        counts = count(mask, images.test_masks[image, plane][::STEP, ::STEP], images.classes)[1:]
+        source = Source(images.test_stacks[image], Normalisation())
+        mask = predict_plane(pixels, source.plane(plane), TILE).argmax(0).astype(np.uint8)
+        counts = count(mask, images.test_masks[image, plane], images.classes)[1:]
         dice = [c.scores["dice"] for c in counts]
         found.append(fmean([d for d in dice if d is not None] or [1.0]))
     return fmean(found)
 
 
-def at_random(person: Person) -> Callable[[InstantClassifier | None], Place]:
+def at_random(person: Person) -> Callable[[Pixels | None], Place]:
     return lambda _: random_place(person.sources, SIDE, person.rng)
 
 
-def at_errors(person: Person) -> Callable[[InstantClassifier | None], Place]:
-    def wrong(classifier: InstantClassifier, place: Place) -> int:
+def at_errors(person: Person) -> Callable[[Pixels | None], Place]:
+    def wrong(pixels: Pixels, place: Place) -> int:
         image, plane, y, x = place
-        found = responses_of(person.sources[image], plane, y, x, SIDE)[:, ::STEP, ::STEP]
+        window = person.sources[image].patch(plane, y - CONTEXT, x - CONTEXT, SIDE + 2 * CONTEXT)
+        inside = slice(CONTEXT, CONTEXT + SIDE, STEP)
+        seen = forward(pixels)(window)[:, inside, inside].argmax(0)
         mask = person.images.masks[image, plane]
         rows, columns = (np.arange(first, first + SIDE, STEP) for first in (y, x))
         known = ((rows >= 0) & (rows < mask.shape[0]))[:, None] & (columns >= 0) & (columns < mask.shape[1])
         truth = mask[rows.clip(0, mask.shape[0] - 1)][:, columns.clip(0, mask.shape[1] - 1)]
-        seen = classifier(found.reshape(len(found), -1).T).argmax(1).reshape(truth.shape)
         return int(((seen != truth) & (truth != 255) & known).sum())
 
-    def place(classifier: InstantClassifier | None) -> Place:
-        some = [random_place(person.sources, SIDE, person.rng) for _ in range(LOOKED_AT if classifier else 1)]
-        return max(some, key=lambda p: wrong(classifier, p)) if classifier else some[0]
+    def place(pixels: Pixels | None) -> Place:
+        some = [random_place(person.sources, SIDE, person.rng) for _ in range(LOOKED_AT if pixels else 1)]
+        return max(some, key=lambda p: wrong(pixels, p)) if pixels else some[0]
 
     return place
 
 
-def suggested(person: Person, seed: int) -> Callable[[InstantClassifier | None], Place]:
+def suggested(person: Person, seed: int) -> Callable[[Pixels | None], Place]:
     names = [f"class {k}" for k in range(person.images.classes)]
     task = btunet.answer(person.images.stacks, [{} for _ in person.images.stacks], names, (0, 0), seed=seed)
     last: dict[tuple[int, int], np.ndarray] = {}
     spots: list[btunet.Spot] = []
     visited: list[Place] = []
 
-    def place(_: InstantClassifier | None) -> Place:
+    def place(_: Pixels | None) -> Place:
         changed: dict[int, dict[int, np.ndarray]] = {}
         for (image, plane), hand in person.hands.items():
             if not np.array_equal(hand.values, last.get((image, plane))):

@@ -8,7 +8,7 @@ import pytest
 from btunet.crossfit import judgements
 from btunet.folds import Folds
 from btunet.images import as_stack
-from btunet.instant import Seen, look
+from btunet.instant import Memory, Seen, look, untaught
 from btunet.labels import IGNORE
 from btunet.normalise import Normalisation
 from btunet.patches import Annotations, Source
@@ -31,7 +31,8 @@ def judged(image: np.ndarray, target: np.ndarray, folds: Folds) -> dict[int, np.
     annotations = Annotations()
     annotations.put(0, 0, target)
     folds.deal(0, 0, target)
-    seen = look([Source(as_stack(image), Normalisation())], annotations, 0)
+    sources = [Source(as_stack(image), Normalisation())]
+    seen = look(sources, annotations, 0, Memory(untaught(sources, 2, 0)))
     found: dict[int, np.ndarray] = {}
     for numbers, shares, sure in judgements(seen, folds, annotations.targets, 2, 0):
         assert not found.keys() & set(numbers)
@@ -78,13 +79,13 @@ def test_what_is_held_out_and_its_surroundings_are_not_learned(monkeypatch: pyte
     learned: list[np.ndarray] = []
 
     class Spy:
-        def __init__(self, responses: np.ndarray, *_: object) -> None:
-            learned.append(responses[:, 0].copy())
+        def __init__(self, seen: Seen, *_: object) -> None:
+            learned.append(seen.features[:, 0].copy())
 
-        def __call__(self, responses: np.ndarray) -> np.ndarray:
-            asked = set(responses[:, 0].tolist())
+        def __call__(self, features: np.ndarray) -> np.ndarray:
+            asked = set(features[:, 0].tolist())
             assert not asked & set(learned[-1].tolist())
-            return np.full((len(responses), 2), 0.5)
+            return np.full((len(features), 2), 0.5)
 
     monkeypatch.setattr("btunet.crossfit.InstantClassifier", Spy)
     folds, annotations = Folds(3), Annotations()

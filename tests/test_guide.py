@@ -29,12 +29,24 @@ def guide_of(images: np.ndarray, annotations: Annotations, seed: int = 0) -> Gui
 
 
 def test_windows_come_with_probabilities_of_every_class(scene: Any, rng: np.random.Generator) -> None:
-    images, expected = guide_of(*scene).draw(5, rng)
+    images, expected = guide_of(*scene).draw(5, 0, rng)
     assert images.shape == (5, 1, 32, 32) and expected.shape == (5, 2, 32, 32)
     assert images.dtype == expected.dtype == torch.float32 and not expected.requires_grad
     assert torch.allclose(expected.sum(1), torch.ones(5, 32, 32), atol=1e-5)
     bright = images[:, 0] > 0.5
     assert expected[:, 1][bright].mean() > 0.7 and expected[:, 1][~bright].mean() < 0.3
+
+
+def test_a_margin_is_seen_but_nothing_is_expected_there(rng: np.random.Generator) -> None:
+    annotations = Annotations()
+    target = np.full((200, 200), 255, np.uint8)
+    target[100, 90:100], target[104, 90:100] = 0, 1
+    annotations.put(0, 0, target)
+    guide = guide_of(rng.random((200, 200)), annotations)
+    images, expected = guide.draw(3, 16, np.random.default_rng(0))
+    bare, _ = guide.draw(3, 0, np.random.default_rng(0))
+    assert images.shape == (3, 1, 64, 64) and expected.shape == (3, 2, 32, 32)
+    assert torch.equal(images[..., 16:48, 16:48], bare)
 
 
 def test_half_of_the_windows_hold_strokes_however_few_there_are(scene: Any, rng: np.random.Generator) -> None:
@@ -58,13 +70,13 @@ def test_new_strokes_are_learned_anew(scene: Any, rng: np.random.Generator) -> N
     (plane, target), *_ = guide._annotations.targets.items()
     guide._annotations.put(*plane, np.where(target == 255, target, 1 - target))  # all classes exchanged
     guide.learn()
-    images, expected = guide.draw(5, rng)
+    images, expected = guide.draw(5, 0, rng)
     bright = images[:, 0] > 0.5
     assert expected[:, 0][bright].mean() > 0.7 and expected[:, 0][~bright].mean() < 0.3
 
 
 def test_the_seed_alone_decides(scene: Any) -> None:
-    first, again, other = (guide_of(*scene, seed).pixels.layers[0].weight for seed in (0, 0, 1))
+    first, again, other = (guide_of(*scene, seed).pixels.weight for seed in (0, 0, 1))
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 

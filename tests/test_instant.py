@@ -2,11 +2,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from btunet import instant
 from btunet.images import as_stack
-from btunet.instant import TILE, InstantClassifier, learn, responses_of
+from btunet.instant import TILE, InstantClassifier, Memory, Seen, learn, look, trust_in_features, untaught
 from btunet.labels import target_of_strokes
+from btunet.networks.pixels import Pixels, enlarged
+from btunet.networks.trunk import STRIDES
 from btunet.normalise import Normalisation
 from btunet.patches import Annotations, Source
 
@@ -15,6 +18,14 @@ def painted(image: np.ndarray, strokes: np.ndarray) -> tuple[list[Source], Annot
     source, annotations = Source(as_stack(image), Normalisation()), Annotations()
     annotations.put(0, 0, target_of_strokes(strokes))
     return [source], annotations
+
+
+def seen(features: np.ndarray, labels: np.ndarray, planes: int = 1) -> Seen:
+    """Return pixels of which the first features tell something, the others nothing."""
+    count, known = features.shape
+    features = np.hstack([features, np.zeros((count, 416 - known))]).astype(np.float32)
+    of = np.arange(count) % planes
+    return Seen(features, labels, tuple((0, n) for n in range(planes)), of, np.arange(count))
 
 
 def strokes_on(mask: np.ndarray) -> np.ndarray:
@@ -26,53 +37,80 @@ def strokes_on(mask: np.ndarray) -> np.ndarray:
 def test_strokes_on_some_rows_find_the_discs_everywhere(discs: Any) -> None:
     image, mask = (a[0] for a in discs(size=128))
     sources, annotations = painted(image, strokes_on(mask))
-    found = learn(sources, annotations, 2, 0).window(sources[0], 0, 0, 0, 128).argmax(0)
-    assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.9
+    memory = Memory(untaught(sources, 2, 0))
+    classifier = learn(sources, annotations, 2, 0, memory)
+    annotations.put(0, 0, mask)
+    rest = look(sources, annotations, 0, memory)
+    found = classifier(rest.features).argmax(1)
+    assert 2 * (found & rest.labels).sum() / (found.sum() + rest.labels.sum()) > 0.9
 
 
 def test_the_seed_alone_decides(discs: Any) -> None:
-    image, mask = (a[0] for a in discs(size=64))
+    image, mask = (a[0] for a in discs(size=192))  # larger than a glance, so that these may fall elsewhere
     sources, annotations = painted(image, strokes_on(mask))
-    first, again, other = (learn(sources, annotations, 2, seed).window(sources[0], 0, 0, 0, 64) for seed in (0, 0, 1))
+    pixels = [untaught(sources, 2, seed) for seed in (0, 0, 1)]
+    first, again, other = (learn(sources, annotations, 2, 0, Memory(p)).weight for p in pixels)
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
+def test_what_sees_far_counts_the_less_the_fewer_planes_were_painted(rng: np.random.Generator) -> None:
+    one, four, many = (trust_in_features(n) for n in (1, 4, 40))
+    assert (many == four).all()
+    assert one[0] == four[0] == 1 and (np.diff(one) <= 0).all() and one[-1] == 1 / 16 and four[-1] == 1 / 2
+    labels, features = np.repeat([0, 1], 50), np.zeros((100, 416), np.float32)
+    features[50:, [0, 415]] = 1  # the finest and the coarsest tell the same
+    near, far = (InstantClassifier(seen(features, labels, planes), 2, 0).weight[1] for planes in (1, 4))
+    assert near[0] > 100 * near[415] > 0 and 3 < far[0] / far[415] < 5
+
+
 def test_probabilities_sum_to_one_and_a_class_nobody_painted_has_none(rng: np.random.Generator) -> None:
-    responses, labels = rng.normal(size=(60, 4)).astype(np.float32), np.repeat([0, 2], 30)
-    responses[30:] += 2
-    found = InstantClassifier(responses, labels, 4, 0)(responses)
+    features, labels = rng.normal(size=(60, 4)), np.repeat([0, 2], 30)
+    features[30:] += 2
+    pixels = seen(features, labels)
+    found = InstantClassifier(pixels, 4, 0)(pixels.features)
     assert found.shape == (60, 4) and found.dtype == np.float32
     assert found.sum(1) == pytest.approx(1, abs=1e-5) and not found[:, [1, 3]].any()
     assert (found.argmax(1) == labels).mean() > 0.9
 
 
 def test_classes_count_the_same_however_few_their_pixels(rng: np.random.Generator) -> None:
-    responses = rng.normal(size=(2020, 1)).astype(np.float32)
-    labels = np.repeat([0, 1], [2000, 20])
-    responses[2000:] += 3
-    found = InstantClassifier(responses, labels, 2, 0)(np.full((1, 1), 2.2, np.float32))
-    assert found[0, 1] > 0.5
+    features, labels = rng.normal(size=(2020, 1)), np.repeat([0, 1], [2000, 20])
+    features[2000:] += 3
+    classifier = InstantClassifier(seen(features, labels), 2, 0)
+    assert classifier(seen(np.full((1, 1), 2.2), np.zeros(1, int)).features)[0, 1] > 0.5
 
 
-def test_responses_do_not_depend_on_the_window(rng: np.random.Generator) -> None:
-    source = Source(as_stack(rng.random((TILE + 40, TILE + 40)).astype(np.float32)), Normalisation())
-    whole = responses_of(source, 0, 0, 0, TILE + 40)
-    tile = responses_of(source, 0, 0, TILE, TILE)
-    assert tile[:, :TILE, :40] == pytest.approx(whole[:, :TILE, TILE:], abs=0.01)
+def test_features_do_not_depend_on_the_tile(rng: np.random.Generator) -> None:
+    size = 2 * TILE
+    source = Source(as_stack(rng.random((size, size), np.float32)), Normalisation())
+    annotations, pixels = Annotations(), untaught([source], 2, 0)
+    target = np.full((size, size), 255, np.uint8)
+    target[200:300, TILE - 1 : TILE + 1] = 1
+    annotations.put(0, 0, target)
+    found = look([source], annotations, 0, Memory(pixels))
+    whole = torch.cat([enlarged(m, s) for m, s in zip(pixels.features(send(source, pixels)), STRIDES, strict=True)], 1)
+    expected = whole[0].flatten(1)[:, found.pixels].T.numpy()
+    assert len(found.pixels) == 200
+    apart = np.abs(found.features - expected)
+    assert apart[:, :112].max() < 0.01  # these see no further than the margin
+    assert apart.mean() < 0.3  # deviations, on noise; what sees further sees zeros instead of the rest of the plane
+
+
+def send(source: Source, pixels: Pixels) -> torch.Tensor:
+    return torch.from_numpy(source.plane(0))[None].to(pixels.bias.device)
 
 
 def test_of_very_many_pixels_every_class_is_seen(rng: np.random.Generator) -> None:
-    responses = rng.normal(size=(20_000, 3)).astype(np.float32)
-    labels = np.zeros(20_000, int)
-    responses[7], labels[7] = 9, 1
-    found = InstantClassifier(responses, labels, 2, 0)(responses[[7, 8]])
+    features, labels = rng.normal(size=(20_000, 3)), np.zeros(20_000, int)
+    features[7], labels[7] = 9, 1
+    pixels = seen(features, labels)
+    found = InstantClassifier(pixels, 2, 0)(pixels.features[[7, 8]])
     assert found[0, 1] > found[1, 1]
 
 
 def test_a_single_class_is_all_there_is(rng: np.random.Generator) -> None:
-    responses = rng.normal(size=(30, 4)).astype(np.float32)
-    found = InstantClassifier(responses, np.ones(30, int), 3, 0)(responses)
-    assert (found == [0, 1, 0]).all()
+    pixels = seen(rng.normal(size=(30, 4)), np.ones(30, int))
+    assert (InstantClassifier(pixels, 3, 0)(pixels.features) == [0, 1, 0]).all()
 
 
 def test_of_many_masks_enough_is_looked_at_and_no_class_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +125,9 @@ def test_of_many_masks_enough_is_looked_at_and_no_class_is_forgotten(monkeypatch
             image[plane, 40:50, 40:50] += 5
         annotations.put(0, plane, target)
     looked: list[Any] = []
-    real = instant.responses_of
-    monkeypatch.setattr(instant, "responses_of", lambda *at: looked.append(at[1:]) or real(*at))
-    classifier = instant.learn([Source(as_stack(image), Normalisation())], annotations, 3, 0)
-    assert len(looked) <= 4 and classifier.known.tolist() == [0, 2]
+    sources = [Source(as_stack(image), Normalisation())]
+    memory = Memory(untaught(sources, 3, 0))
+    tile = memory.tile
+    monkeypatch.setattr(memory, "tile", lambda *at: looked.append(at[1]) or tile(*at))
+    classifier = learn(sources, annotations, 3, 0, memory)
+    assert len(looked) <= 4 and (classifier.bias > -1000).tolist() == [True, False, True]

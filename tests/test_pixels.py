@@ -6,46 +6,26 @@ import pytest
 import torch
 
 from btunet import FinetuneSettings, Model, Steer, finetune, run
-from btunet.filters import REACH
-from btunet.guide import teach
 from btunet.images import as_stack
 from btunet.labels import targets_of_strokes
 from btunet.learner import Learner
 from btunet.networks import build
-from btunet.networks.pixels import Pixels
+from btunet.networks.pixels import Pixels, enlarged, sampled
+from btunet.networks.trunk import STRIDES
 
 QUICK = FinetuneSettings(steps=1, batch=2, patch_size=32)
 
 
 @pytest.fixture
-def taught(rng: np.random.Generator) -> tuple[Pixels, torch.Tensor, torch.Tensor]:
-    """A part that was taught that bright pixels are objects, and what it was taught with."""
+def taught(rng: np.random.Generator) -> tuple[Pixels, torch.Tensor]:
+    """A part with random weights, and images."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        pixels = Pixels(1, 2)
+        pixels.weight.normal_()
     images = torch.from_numpy(rng.random((2, 1, 64, 64), np.float32))
-    expected = torch.cat([(images < 0.5).float(), (images >= 0.5).float()], 1)
-    torch.manual_seed(0)
-    pixels = Pixels(1, 2)
-    teach(pixels, images, expected, seed=0)
-    return pixels, images, expected
-
-
-def test_it_learns_what_it_is_taught(taught: tuple[Pixels, torch.Tensor, torch.Tensor]) -> None:
-    pixels, images, expected = taught
-    right = pixels(images).argmax(1) == expected.argmax(1)
-    assert right.float().mean() > 0.95
-
-
-def test_teaching_depends_on_the_seed_and_on_nothing_else() -> None:
-    images, expected = torch.rand(1, 2, 40, 40), torch.full((1, 3, 40, 40), 1 / 3)
-
-    def weights(seed: int) -> list[torch.Tensor]:
-        torch.manual_seed(5)
-        pixels = Pixels(2, 3)
-        torch.manual_seed(seed + 100)
-        teach(pixels, images, expected, seed)
-        return list(pixels.parameters())
-
-    assert all(torch.equal(a, b) for a, b in zip(weights(0), weights(0), strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(weights(0), weights(1), strict=True))
+    pixels.get_used_to(images)
+    return pixels, images
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 50), (31, 33), (130, 70)])
@@ -54,19 +34,44 @@ def test_every_image_has_logits_of_every_pixel(shape: tuple[int, int]) -> None:
 
 
 def test_a_network_that_begins_with_it_answers_what_it_answers(taught: Any) -> None:
-    pixels, images, _ = taught
+    pixels, images = taught
     network = build("unet", 1, 2).eval()
     network.begin_with(pixels)
     assert torch.equal(network(images), pixels(images))
-    assert network.reach >= REACH
+    assert network.reach >= pixels.reach and network.stride == pixels.stride
     network(images).sum().backward()
     assert network.head.weight.grad is not None and network.head.weight.grad.abs().sum() > 0
 
 
 def test_constant_images_are_no_trouble() -> None:
     pixels = Pixels(1, 2)
-    teach(pixels, torch.zeros(1, 1, 40, 40), torch.full((1, 2, 40, 40), 0.5), seed=0)
+    pixels.get_used_to(torch.zeros(1, 1, 64, 64))
     assert torch.isfinite(pixels(torch.zeros(1, 1, 40, 40))).all()
+
+
+def test_maps_are_weighed_before_they_are_enlarged_to_the_same_result(rng: np.random.Generator) -> None:
+    pixels = Pixels(1, 3)
+    pixels.weight.normal_()
+    pixels.bias.normal_()
+    images = torch.from_numpy(rng.random((1, 1, 64, 96), np.float32))
+    maps = pixels.features(images)
+    together = torch.cat([enlarged(m, stride) for m, stride in zip(maps, STRIDES, strict=True)], 1)  # (1, D, Y, X)
+    logits = torch.einsum("kd,ndyx->nkyx", pixels.weight, together) + pixels.bias[:, None, None]
+    assert torch.allclose(pixels.regression(maps), logits, atol=1e-3)
+
+
+def test_a_few_pixels_are_looked_up_without_enlarging_all(rng: np.random.Generator) -> None:
+    maps = [torch.from_numpy(rng.random((1, 3, 64 // stride, 64 // stride), np.float32)) for stride in STRIDES]
+    places = torch.tensor([[0, 63, 17, 40], [0, 63, 50, 3]])
+    whole = torch.cat([enlarged(m, stride) for m, stride in zip(maps, STRIDES, strict=True)], 1)[0]  # (F, Y, X)
+    assert torch.allclose(sampled(maps, places, 64), whole[:, places[0], places[1]].T, atol=1e-5)
+
+
+def test_what_is_usual_has_mean_zero_and_deviation_one(rng: np.random.Generator) -> None:
+    pixels, images = Pixels(1, 2), torch.from_numpy(rng.random((4, 1, 64, 64), np.float32))
+    pixels.get_used_to(images)
+    stem = pixels.features(images)[0]
+    assert stem.mean((0, 2, 3)).abs().max() < 0.2 and 0.7 < stem.std((0, 2, 3)).median() < 1.1
 
 
 def test_it_is_part_of_what_strokes_teach_and_is_saved_with_it(discs: Any, tmp_path: Any) -> None:
@@ -87,7 +92,7 @@ def test_a_model_for_other_classes_gets_a_new_one(discs: Any) -> None:
     strokes = mask + 1
     strokes[0, :4] = 3
     further = run(finetune([image], [strokes], QUICK, start_from=model, classes=("ground", "disc", "rim")))
-    assert further.weights["pixels.layers.4.weight"].shape[0] == 3
+    assert further.weights["pixels.weight"].shape[0] == 3
 
 
 def test_masks_teach_a_network_without_it(discs: Any) -> None:
@@ -124,7 +129,7 @@ def test_training_leaves_it_alone_and_new_strokes_reach_it_at_once(discs: Any) -
 
 def test_more_strokes_teach_it_anew_but_do_not_overrule_masks(discs: Any) -> None:
     image, mask = discs(size=64)
-    name = "pixels.layers.0.weight"
+    name = "pixels.weight"
     first = run(finetune([image], [mask + 1], QUICK))
     more = run(finetune([image], [2 - mask], QUICK, start_from=first))
     assert not np.array_equal(more.weights[name], first.weights[name])
@@ -132,3 +137,16 @@ def test_more_strokes_teach_it_anew_but_do_not_overrule_masks(discs: Any) -> Non
     assert np.array_equal(finer.weights[name], first.weights[name])
     masks = run(finetune([image], [mask], QUICK, dense=True))
     assert name not in run(finetune([image], [mask + 1], QUICK, start_from=masks)).weights
+
+
+def test_only_this_part_looks_into_the_margin(taught: Any) -> None:
+    pixels, images = taught
+    network = build("unet", 1, 2).eval()
+    torch.nn.init.normal_(network.head.weight)
+    alone = network(images[..., 16:48, 16:48])
+    kept = [p.clone() for p in network.head.parameters()]
+    network.begin_with(pixels)
+    for parameter, value in zip(network.head.parameters(), kept, strict=True):
+        parameter.data = value
+    both = network(images, 16)
+    assert torch.allclose(both, alone + pixels(images)[..., 16:48, 16:48], atol=1e-5)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from .convpaint import Convpaint
+from .instant import Instant
 from .networks import network_arms
 from .pixels import boosting, forest, logistic
 from .scores import Predictor
@@ -25,8 +26,10 @@ PIXELS: dict[str, Arm] = {
     "convpaint-gaussian": Convpaint("gaussian"),
     "convpaint-ilastik": Convpaint("ilastik"),
     "convpaint-vgg": Convpaint("vgg-m"),
+    "instant": Instant(),
+    "instant-random": Instant(is_trained=False),
 }
-"""Classifiers of single pixels on filter features; they take the time they take.
+"""Classifiers of single pixels, on filter features but for the last two, which are ours; they take the time they take.
 
 ``forest-raw`` sees values as they were stored, as ilastik does; the others are given every image in one range, as the
 networks are. An arm whose package is not installed is left out of a run, with a message.

@@ -42,8 +42,7 @@ def judgements(
         asked, learned = dealt == fold, _known(seen, folds.without(fold, targets))
         if not asked.any() or set(seen.labels[learned]) != set(seen.labels):
             continue
-        classifier = InstantClassifier(seen.responses[learned], seen.labels[learned], classes, seed)
-        found = classifier(seen.responses[asked])  # (P, K)
+        found = InstantClassifier(seen.only(learned), classes, seed)(seen.features[asked])  # (P, K)
         numbers = np.unique(of[asked])
         mine = [found[of[asked] == n] for n in numbers]
         counts = np.stack([np.bincount(pixels.argmax(1), minlength=classes) for pixels in mine])  # (S, K)

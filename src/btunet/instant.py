@@ -1,147 +1,168 @@
-"""The instant classifier: what strokes say about single pixels, learned within a second.
+"""The instant classifier: what strokes say about single pixels, learned in a fraction of a second.
 
-A random forest (Breiman 2001), as in ilastik and Labkit, extremely randomised trees (Geurts et al. 2006) and a logistic
-regression on the same filter responses, their probabilities averaged. The regression sees no response beyond those of
-the strokes, where it would be sure of anything, and is believed half as much: it is the surest where it is wrong.
-Together they answer before the network can, and tell it what to expect where nobody painted (`guide`).
+A logistic regression on the features of a network that learned photographs (`networks.trunk`). A feature that sees far
+tells scenes apart as well as objects: with strokes on one image the regression would fit whatever is special there. So
+a feature counts the less, the coarser its map and the fewer planes were painted. It answers before the network can, and
+tells it what to expect where nobody painted (`guide`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.random import Generator
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from .filters import REACH, filter_responses
+from .device import pick_device, precision, send, settle
 from .labels import IGNORE
-from .patches import Annotations, Source, window_of
+from .networks.pixels import REACH, Pixels, sampled
+from .networks.trunk import STRIDES, WIDTHS, trained_trunk
+from .patches import Annotations, Source, random_place, window_of
 
-TREES = 30  # of each kind
-LEAF = 20  # pixels in a leaf at least: strokes are few, and pixels of one stroke are alike
-SMALLEST_SHARE = 8  # of few pixels a leaf needs this part only
-CAUTION = 0.5  # what the regression's logits are multiplied by
-SEEN = 4000  # pixels a tree is grown from, and the regression learns, at most
+CAUTION = 0.005  # C of the regression: the inverse of what large weights cost
+LEAST_DOUBT = 0.25  # in features that see far, however many planes were painted: these may be alike
+NEVER = -1e4  # logit of a class that nobody painted
+SEEN = 4000  # pixels it learns, at most
 TILE = 256  # pixels, side of what is looked at together
-USUAL = (1, 99)  # percentiles of the responses of strokes; the regression sees nothing beyond them
 REMEMBERED = 1000  # pixels of a class in a tile, at most
 ENOUGH = 32  # tiles that show a class; more are left out
-
-
-class InstantClassifier:
-    """Two forests and a regression that learned the same pixels, every class counting the same.
-
-    Parameters
-    ----------
-    responses
-        (P, F) float32, of painted pixels.
-    labels
-        (P,) classes 0..K-1; some may be missing.
-    classes
-        K.
-    seed
-        Of the forests.
-    """
-
-    def __init__(self, responses: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> None:
-        self.classes = classes
-        self.known = np.unique(labels)
-        forests = [
-            kind(
-                TREES,
-                class_weight="balanced_subsample",
-                bootstrap=True,
-                max_samples=min(len(labels), SEEN),
-                min_samples_leaf=max(1, min(LEAF, len(labels) // SMALLEST_SHARE)),
-                random_state=seed,
-                n_jobs=torch.get_num_threads(),
-            )
-            for kind in (RandomForestClassifier, ExtraTreesClassifier)
-        ]
-        low, high = np.percentile(responses, USUAL, axis=0)
-        regression = make_pipeline(
-            FunctionTransformer(np.clip, kw_args={"a_min": low, "a_max": high}),
-            StandardScaler(),
-            LogisticRegression(C=0.1, class_weight="balanced", max_iter=200),
-        )
-        some = np.random.default_rng(seed).permutation(len(labels))[:SEEN]
-        some = np.union1d(some, np.unique(labels, return_index=True)[1])  # no class is left out
-        members = [forest.fit(responses, labels) for forest in forests]
-        if len(self.known) > 1:  # all others may have been erased; there is nothing to tell apart then
-            members.append(regression.fit(responses[some], labels[some]))
-            regression[-1].coef_ *= CAUTION
-            regression[-1].intercept_ *= CAUTION
-        self._members = members
-
-    def __call__(self, responses: np.ndarray) -> np.ndarray:
-        """Return probabilities (P, K) float32 for responses (P, F)."""
-        found = np.zeros((len(responses), self.classes), np.float32)
-        found[:, self.known] = np.mean([member.predict_proba(responses) for member in self._members], axis=0)
-        return found
-
-    def window(self, source: Source, plane: int, y: int, x: int, size: int) -> np.ndarray:
-        """Return probabilities (K, size, size) of a window whose first pixel is (y, x), mirrored beyond the border."""
-        responses = responses_of(source, plane, y, x, size)  # (F, size, size)
-        return self(responses.reshape(len(responses), -1).T).T.reshape(self.classes, size, size)
+GLANCES = 24  # windows that show what is usual
+GLANCE = 128  # pixels, side of each
 
 
 @dataclass(frozen=True)
 class Seen:
     """Annotated pixels: what they look like, what they are, and where: their number is P."""
 
-    responses: np.ndarray  # (P, F) float32
+    features: np.ndarray  # (P, F) float32
     labels: np.ndarray  # (P,) 0..K-1
     planes: tuple[tuple[int, int], ...]  # (image, plane)
     of: np.ndarray  # (P,) which of the planes
     pixels: np.ndarray  # (P,) flat positions in the plane
 
+    def only(self, chosen: np.ndarray) -> Seen:
+        """Return some of the pixels, (P,) bool or their numbers."""
+        features, labels, of, pixels = (v[chosen] for v in (self.features, self.labels, self.of, self.pixels))
+        return Seen(features, labels, self.planes, of, pixels)
+
+
+class InstantClassifier:
+    """A logistic regression in which every class counts the same.
+
+    Parameters
+    ----------
+    seen
+        Painted pixels; some classes may be missing.
+    classes
+        K.
+    seed
+        Of the choice among very many pixels.
+
+    Attributes
+    ----------
+    weight, bias
+        (K, F) and (K,) float32.
+    """
+
+    def __init__(self, seen: Seen, classes: int, seed: int) -> None:
+        known = np.unique(seen.labels)
+        self.weight = np.zeros((classes, seen.features.shape[1]), np.float32)
+        self.bias = np.where(np.isin(np.arange(classes), known), 0, NEVER).astype(np.float32)
+        if len(known) == 1:  # all others were erased; there is nothing to tell apart
+            return
+        some = np.random.default_rng(seed).permutation(len(seen.labels))[:SEEN]
+        some = np.union1d(some, np.unique(seen.labels, return_index=True)[1])  # no class is left out
+        trust = trust_in_features(len(np.unique(seen.of)))  # (F,)
+        regression = LogisticRegression(C=CAUTION, class_weight="balanced", max_iter=200)
+        regression.fit(seen.features[some] * trust, seen.labels[some])
+        is_pair = len(known) == 2  # of which only the second has weights
+        self.weight[known[is_pair:]] = regression.coef_ * trust
+        self.bias[known[is_pair:]] = regression.intercept_
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Return probabilities (P, K) float32 for features (P, F)."""
+        logits = torch.from_numpy(features @ self.weight.T + self.bias)
+        probabilities: np.ndarray = logits.softmax(1).numpy()
+        return probabilities
+
+
+def trust_in_features(planes: int) -> np.ndarray:
+    """Return what features are multiplied by after strokes on so many planes, (F,) float32."""
+    doubt = max(1 / planes, LEAST_DOUBT)
+    return np.repeat([(STRIDES[0] / stride) ** doubt for stride in STRIDES], WIDTHS).astype(np.float32)
+
+
+def untaught(sources: Sequence[Source], classes: int, seed: int) -> Pixels:
+    """Return the part for networks that knows what is usual in these images, but no strokes."""
+    rng = np.random.default_rng(seed)
+    places = [random_place(sources, GLANCE, rng) for _ in range(GLANCES)]
+    images = np.stack([sources[image].patch(plane, y, x, GLANCE) for image, plane, y, x in places])
+    with torch.random.fork_rng(devices=[]):
+        pixels = Pixels(sources[0].stack.channels, classes)
+        pixels.trunk = trained_trunk(sources[0].stack.channels)
+    settle(pixels).get_used_to(send(images, pick_device()))
+    return pixels
+
 
 def learn(
-    sources: list[Source], annotations: Annotations, classes: int, seed: int, memory: Memory | None = None
+    sources: Sequence[Source], annotations: Annotations, classes: int, seed: int, memory: Memory
 ) -> InstantClassifier:
     """Return a classifier that learned what is annotated, or enough of it."""
-    seen = look(sources, annotations, seed, memory)
-    return InstantClassifier(seen.responses, seen.labels, classes, seed)
+    return InstantClassifier(look(sources, annotations, seed, memory), classes, seed)
 
 
 class Memory:
-    """What tiles looked like when they were last looked at, so that a further stroke costs one tile."""
+    """What tiles looked like when they were last looked at, so that a further stroke costs one tile.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    pixels
+        Gives the features.
+    """
+
+    def __init__(self, pixels: Pixels) -> None:
+        self._pixels = pixels
         self._tiles: dict[tuple[int, int, int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def tile(
         self, source: Source, place: tuple[int, int, int, int], known: np.ndarray, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return positions (P,) in a tile of which something is known (TILE², flat), and their responses (P, F)."""
+        """Return positions (P,) in a tile of which something is known (TILE², flat), and their features (P, F)."""
         before = self._tiles.get(place)
         if before is None or not np.array_equal(before[0], known):
             rng = np.random.default_rng([seed, *place])
             kept = [rng.permutation(np.flatnonzero(known == k))[:REMEMBERED] for k in np.unique(known) if k != IGNORE]
             chosen = np.concatenate(kept)
-            responses = responses_of(source, *place[1:], TILE)
-            before = self._tiles[place] = known, chosen, responses.reshape(len(responses), -1)[:, chosen].T
+            before = self._tiles[place] = known, chosen, self._features(source, place, chosen)
         return before[1:]
 
+    @torch.no_grad()
+    def _features(self, source: Source, place: tuple[int, int, int, int], chosen: np.ndarray) -> np.ndarray:
+        """Return the features of pixels (P,) of a tile: (P, F) float32."""
+        _, plane, y, x = place
+        device = self._pixels.bias.device
+        window = source.patch(plane, y - REACH, x - REACH, TILE + 2 * REACH)  # (C, TILE + 2·REACH, TILE + 2·REACH)
+        with precision(device):
+            maps = self._pixels.features(send(window, device)[None])
+        rows, columns = np.divmod(chosen, TILE)
+        return sampled(maps, send(np.stack([rows, columns]) + REACH, device), TILE + 2 * REACH).cpu().numpy()
 
-def look(sources: list[Source], annotations: Annotations, seed: int, memory: Memory | None = None) -> Seen:
+
+def look(sources: Sequence[Source], annotations: Annotations, seed: int, memory: Memory) -> Seen:
     """Return what is annotated, or enough of it; faster if it is remembered what was there before."""
-    memory, rng, planes = memory or Memory(), np.random.default_rng(seed), tuple(annotations.targets)
+    rng, planes = np.random.default_rng(seed), tuple(annotations.targets)
     parts = []
     for image, plane, y, x, known in _places(annotations, rng):
-        chosen, responses = memory.tile(sources[image], (image, plane, y, x), known, seed)
+        chosen, features = memory.tile(sources[image], (image, plane, y, x), known, seed)
         rows, columns = np.divmod(chosen, TILE)
         flat = (y + rows) * annotations.targets[image, plane].shape[1] + x + columns
-        parts.append((responses, known[chosen], np.full(len(chosen), planes.index((image, plane))), flat))
-    responses, labels, of, pixels = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Seen(responses, labels, planes, of, pixels)
+        parts.append((features, known[chosen], np.full(len(chosen), planes.index((image, plane))), flat))
+    features, labels, of, pixels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Seen(features, labels, planes, of, pixels)
 
 
 def _places(annotations: Annotations, rng: Generator) -> Iterator[tuple[int, int, int, int, np.ndarray]]:
@@ -157,10 +178,3 @@ def _places(annotations: Annotations, rng: Generator) -> Iterator[tuple[int, int
             yield *key, y, x, known
         if all(often[k] >= ENOUGH for k in annotations.classes):
             return
-
-
-def responses_of(source: Source, plane: int, y: int, x: int, size: int) -> np.ndarray:
-    """Return filter responses (F, size, size) of a window, which may reach beyond the image."""
-    window = source.patch(plane, y - REACH, x - REACH, size + 2 * REACH)  # (C, size + 2·REACH, size + 2·REACH)
-    inside = slice(REACH, -REACH)
-    return filter_responses(torch.from_numpy(window)[None])[0, :, inside, inside].numpy()

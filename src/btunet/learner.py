@@ -31,6 +31,7 @@ from .tiles import doubt, most_likely, predict_plane
 from .views import geometry, look, photometry
 from .windows import Windows
 
+MARGIN = 64  # pixels around a patch that the part which knows single pixels sees; it looks further than a patch reaches
 LARGEST_FIRST_LOOK = 2**21  # pixels; more would hold up the training for long
 
 
@@ -73,6 +74,7 @@ class Learner:
                 network.begin_with(self.guide.pixels)
             elif network.pixels is not None:  # a model that learned masks has none
                 network.pixels = self.guide.pixels
+        self.margin = 0 if network.pixels is None else MARGIN
         self.network = settle(network).train()
         self.shown = deepcopy(self.network).eval()
         self.at_first = self.shown.pixels if is_new else self.shown  # the rest knows nothing yet
@@ -111,10 +113,11 @@ class Learner:
 
     def _step(self, fraction: float) -> dict[str, float]:
         size, recipe = self.settings.patch_size, self.recipe
+        wide = size + 2 * self.margin
         with seeded(self.generator):
             patches, target, expected = self._draw()
             matrices = geometry(len(patches), recipe.zoom, 0.0, self.generator)
-            patches = photometry(look(patches, matrices, size), recipe.light, self.generator)  # (N, C, Y, X)
+            patches = photometry(look(patches, matrices, wide), recipe.light, self.generator)
             known = (target.float() + 1) % (IGNORE + 1)  # outside becomes 0, so 0 must mean unknown
             target = (look(known[:, None], matrices, size, "nearest")[:, 0] - 1) % (IGNORE + 1)  # (N, Y, X)
             expected = look(expected, matrices[len(target) - len(expected) :], size) if len(expected) else expected
@@ -123,9 +126,9 @@ class Learner:
         return numbers(values)
 
     def _losses(self, patches: Tensor, target: Tensor, expected: Tensor) -> dict[str, Tensor]:
-        """Return the loss of patches (N, C, Y, X) and its parts, given what to expect (M, K, Y, X) in the last M."""
+        """Return the loss of patches and its parts, given what to expect (M, K, Y, X) in the last M."""
         with precision(self.device):
-            logits = self.network(channels_last(patches))  # (N, K, Y, X)
+            logits = self.network(channels_last(patches), self.margin)  # (N, K, Y, X)
         cross_entropy, dice_loss = masked_loss(logits, target, self.balanced)
         loss = (cross_entropy + dice_loss) / 2
         values = {"cross-entropy": cross_entropy, "dice": 1 - dice_loss}
@@ -135,14 +138,18 @@ class Learner:
         return {"loss": loss, **values}
 
     def _draw(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return patches (N, C, Y, X), what is annotated there (N, Y, X), and what to expect in the last M of them."""
-        size, guided = self.settings.patch_size, self.batch.size // 2 if self.guide else 0
-        count = self.batch.size - guided
-        places = self.annotations.places(count, size, self.rng, self.recipe.balanced)
-        images, target = self.windows(places, size), send(self.annotations.known(places, size), self.device)
+        """Return patches with a margin, what is annotated inside it, and what to expect in the last M of them.
+
+        (N, C, Y + 2·margin, X + 2·margin), (N, Y, X), (M, K, Y, X).
+        """
+        size, margin, guided = self.settings.patch_size, self.margin, self.batch.size // 2 if self.guide else 0
+        places = self.annotations.places(self.batch.size - guided, size, self.rng, self.recipe.balanced)
+        wider = [(image, plane, y - margin, x - margin) for image, plane, y, x in places]
+        images = self.windows(wider, size + 2 * margin)
+        target = send(self.annotations.known(places, size), self.device)
         if self.guide is None or not guided:
             return images, target, torch.empty(0, 1, 1, 1)
-        more, expected = self.guide.draw(guided, self.rng)  # (M, C, Y, X), (M, K, Y, X)
+        more, expected = self.guide.draw(guided, margin, self.rng)
         unknown = torch.full_like(target[:1], IGNORE).expand(guided, -1, -1)
         return torch.cat([images, more]), torch.cat([target, unknown]), expected
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 
+from .filters import REACH, filter_responses
 from .folds import Stroke
-from .instant import responses_of
 from .patches import Source, random_place
 from .sweep import Function
 from .task import Spot
@@ -54,8 +55,7 @@ class Candidates:
         for place in places:
             if place not in self._looks:
                 image, plane, y, x = place
-                responses = responses_of(self._sources[image], plane, y, x, SIDE).reshape(-1, SIDE * SIDE)
-                self._looks[place] = np.concatenate([responses.mean(1), responses.std(1)])
+                self._looks[place] = _looks(self._sources[image], plane, y, x)
                 yield
 
     def features(self, places: Sequence[Place]) -> np.ndarray:
@@ -126,3 +126,11 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     """Return where each value lies among all, 0..1; what is the same everywhere has the rank 0."""
     order = np.searchsorted(np.sort(values), values, side="left")
     return np.asarray(order / max(1, len(values) - 1))
+
+
+def _looks(source: Source, plane: int, y: int, x: int) -> np.ndarray:
+    """Return what a window looks like: mean and deviation of its filter responses, (2 · F,)."""
+    window = source.patch(plane, y - REACH, x - REACH, SIDE + 2 * REACH)  # (C, SIDE + 2·REACH, SIDE + 2·REACH)
+    inside = slice(REACH, REACH + SIDE)
+    responses = filter_responses(torch.from_numpy(window)[None])[0, :, inside, inside].flatten(1).numpy()
+    return np.concatenate([responses.mean(1), responses.std(1)])

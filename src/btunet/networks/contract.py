@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..filters import REACH
 from .pixels import Pixels
 
 
@@ -28,7 +27,7 @@ class Network(nn.Module):
     reach
         How far, in pixels, one output pixel can see.
     stride
-        What image sides are padded to a multiple of; by default one halving between two levels.
+        What image sides are padded to a multiple of, and where tiles begin; by default one halving between two levels.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class Network(nn.Module):
         self.head = head
         self.widths = tuple(widths)
         self.reach = reach
-        self.stride = stride or 2 ** (len(widths) - 1)
+        self.stride = self._coarsest = stride or 2 ** (len(widths) - 1)
         self.pixels: Pixels | None = None
 
     def begin_with(self, pixels: Pixels) -> None:
@@ -56,19 +55,23 @@ class Network(nn.Module):
         Training leaves ``pixels`` as they are.
         """
         self.pixels = pixels.requires_grad_(False)
-        self.reach = max(self.reach, REACH)
+        self.reach, self.stride = max(self.reach, pixels.reach), max(self.stride, pixels.stride)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, K, Y, X) for images (N, C, Y, X) of any size; the border is repeated up to the stride."""
-        height, width = images.shape[-2:]
-        pad = (0, -width % self.stride, 0, -height % self.stride)
-        x = F.pad(images, pad, mode="replicate") if any(pad) else images  # (N, C, Y', X')
-        logits: Tensor = self.head(self.decoder(self.encoder(x)))  # (N, K, Y', X')
+    def forward(self, images: Tensor, margin: int = 0) -> Tensor:
+        """Return logits (N, K, Y, X) for images (N, C, Y + 2·margin, X + 2·margin) of any size.
+
+        The border is repeated up to the stride. Into the margin only ``pixels`` looks, which sees further than a patch.
+        """
+        inner = images[..., margin : images.shape[-2] - margin, margin : images.shape[-1] - margin]
+        height, width = inner.shape[-2:]
+        pad = (0, -width % self._coarsest, 0, -height % self._coarsest)
+        x = F.pad(inner, pad, mode="replicate") if any(pad) else inner  # (N, C, Y', X')
+        logits: Tensor = self.head(self.decoder(self.encoder(x)))[..., :height, :width]
         if self.pixels is not None:
-            logits = logits + self.pixels(x)
-        return logits[..., :height, :width]
+            logits = logits + self.pixels(images)[..., margin : margin + height, margin : margin + width]
+        return logits
 
 
 def reach(levels: int, down: int, up: int) -> int:

@@ -1,27 +1,28 @@
-"""What single pixels look like, as a part of a network: from its first step it knows what a classifier of pixels knows.
+"""What is around single pixels, as a part of a network: from its first step it knows what strokes say of them.
 
-A perceptron with two hidden layers on the filter responses (`btunet.filters`) of every pixel, taught what a classifier
-expects (`btunet.guide`). Its logits are added to those of the network, which learns what to add.
+A logistic regression on what a network that learned photographs sees (`trunk`), learned from strokes (`instant`). Its
+logits are added to those of the network, which learns what to add.
 """
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..device import channels_last
-from ..filters import REACH, SCALES, filter_responses
+from .trunk import STRIDES, WIDTHS, Trunk
 
-SMALLEST = 32  # pixels, side of an image that all scales fit into
-HIDDEN = 48  # features of each hidden layer
-FARTHEST = 4.0  # standard deviations; a response further off counts as this far
+REACH = 128
+"""How far a tile looks beyond its border, pixels. The trunk sees further, but little depends on that."""
+
+FEATURES = sum(WIDTHS)
+FARTHEST = 4.0  # standard deviations; a feature further off counts as this far
+BRIGHTEST = 1.2  # the trunk was trained on values from -1 to 1
 
 
 class Pixels(nn.Module):
-    """Images (N, C, Y, X) → logits (N, K, Y, X), each from the filter responses of one pixel.
+    """Images (N, C, Y, X) → logits (N, K, Y, X), each from what is around one pixel.
 
     Parameters
     ----------
@@ -31,38 +32,67 @@ class Pixels(nn.Module):
         K.
     """
 
-    mean: Tensor
-    deviation: Tensor
+    usual: Tensor
+    spread: Tensor
+    weight: Tensor
+    bias: Tensor
     reach = REACH
-    stride = 2 ** (SCALES - 1)  # windows that start on multiples of it see the same pixels of coarse scales
+    stride = max(STRIDES)  # windows that start on multiples of it see the same coarse pixels
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
-        features = filter_responses(torch.zeros(1, channels, SMALLEST, SMALLEST)).shape[1]
-        self.register_buffer("mean", torch.zeros(features, 1, 1))
-        self.register_buffer("deviation", torch.ones(features, 1, 1))
-        widths = [features, HIDDEN, HIDDEN, classes]
-        first, second, last = (nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
-        self.layers = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
+        self.register_buffer("usual", torch.zeros(FEATURES, 1, 1))  # mean of the trunk's features
+        self.register_buffer("spread", torch.ones(FEATURES, 1, 1))  # deviation
+        self.register_buffer("weight", torch.zeros(classes, FEATURES))
+        self.register_buffer("bias", torch.zeros(classes))
+        self.trunk = Trunk(channels)
 
+    @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """Return (N, K, Y, X)."""
         height, width = images.shape[-2:]
-        missing = (0, max(0, SMALLEST - width), 0, max(0, SMALLEST - height))
+        missing = (0, -width % self.stride, 0, -height % self.stride)
         images = F.pad(images, missing, mode="replicate") if any(missing) else images
-        logits: Tensor = self.layers(channels_last(self.responses(images)[..., :height, :width]))
+        return self.regression(self.features(images))[..., :height, :width]
+
+    def regression(self, features: list[Tensor]) -> Tensor:
+        """Return logits (N, K, Y, X) for maps; these are weighed before they are enlarged, which is cheaper."""
+        with torch.autocast(features[0].device.type, enabled=False):
+            weights = torch.split(self.weight[..., None, None], list(WIDTHS), 1)
+            weighed = [F.conv2d(m, w) for m, w in zip(features, weights, strict=True)]
+            logits: Tensor = sum(map(enlarged, weighed, STRIDES), self.bias[:, None, None])
         return logits
 
     @torch.no_grad()
-    def responses(self, images: Tensor) -> Tensor:
-        """Return what the layers see of images (N, C, Y, X): (N, F, Y, X) float32, of mean 0 and deviation 1."""
-        with torch.autocast(images.device.type, enabled=False):
-            found = filter_responses(images.float())
-        return found.sub_(self.mean).div_(self.deviation).clamp_(-FARTHEST, FARTHEST)
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return the trunk's maps of images (N, C, Y, X), float32, of mean 0 and deviation 1 on usual images."""
+        known = zip(self._maps(images), self._by_map(self.usual), self._by_map(self.spread), strict=True)
+        return [m.sub(usual).div_(spread).clamp_(-FARTHEST, FARTHEST) for m, usual, spread in known]
 
     @torch.no_grad()
     def get_used_to(self, images: Tensor) -> None:
-        """Measure the mean and the deviation of the filter responses of images (N, C, Y, X)."""
-        found = filter_responses(images)
-        self.mean.copy_(found.mean((0, 2, 3))[:, None, None])
-        self.deviation.copy_(found.std((0, 2, 3))[:, None, None].clamp(min=1e-3))
+        """Measure mean and deviation of every feature on images (N, C, Y, X), sides multiples of 32."""
+        maps = self._maps(images)
+        self.usual.copy_(torch.cat([m.mean((0, 2, 3)) for m in maps])[:, None, None])
+        self.spread.copy_(torch.cat([m.std((0, 2, 3)) for m in maps])[:, None, None].clamp(min=1e-3))
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
+        return [m.float() for m in self.trunk(channels_last(images.clamp(-BRIGHTEST, BRIGHTEST)))]
+
+    def _by_map(self, values: Tensor) -> list[Tensor]:
+        return list(torch.split(values, list(WIDTHS)))
+
+
+def enlarged(features: Tensor, stride: int) -> Tensor:
+    """Return a map (N, F, Y / stride, X / stride) at the size of the image."""
+    return F.interpolate(features, scale_factor=stride, mode="bilinear")
+
+
+def sampled(maps: list[Tensor], places: Tensor, size: int) -> Tensor:
+    """Return what all enlarged maps (1, F, y, x) of a square image have at some pixels: (P, sum of F).
+
+    ``places``: rows and columns, (2, P) integers; ``size``: side of the image, pixels.
+    """
+    grid = ((2 * places.flip(0) + 1) / size - 1).T[None, None].float()  # (1, 1, P, 2): x, y from -1 to 1
+    found = [F.grid_sample(m, grid, padding_mode="border", align_corners=False)[0, :, 0] for m in maps]
+    return torch.cat(found).T
