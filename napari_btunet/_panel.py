@@ -29,6 +29,7 @@ from superqt import QCollapsible
 import btunet
 from btunet.settings import FinetuneSettings, PretrainSettings, Settings
 
+from ._canvas import CanvasGuard
 from ._classes import ClassList
 from ._curve import Curve
 from ._form import SettingsForm
@@ -54,6 +55,7 @@ class Panel(QWidget):
         self._steps: list[int] = []
         self._job: Any = None  # the one that is shown
         self._encoder: btunet.Model | None = None  # the one whose network is shown
+        self._guard: CanvasGuard | None = None
         self._build()
         self._connect()
         self._on_changed()
@@ -209,6 +211,7 @@ class Panel(QWidget):
         window = self.window()
         if window is not None and window is not self:
             window.destroyed.connect(self.session.shutdown)
+            self._guard = self._guard or CanvasGuard(self.session.viewer.layers, window)
 
     def hideEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Keep no process ready for a window that closes; it may live on unseen for long before it is destroyed."""
