@@ -18,8 +18,10 @@ import btunet
 from btunet.elsewhere import prepare
 from btunet.journal import Journal
 from btunet.project import SUFFIX, ImageRecord, Project, digest, folder_beside, projects_of
+from btunet.replace import remove
 
 from . import _layers
+from ._interrupted import GoingOn
 from ._store import Store
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class Keeper:
         self.project: Project | None = None
         self.is_read_only = False  # another window has the project
         self.trouble = ""  # why something is not on the disk, if that is so
+        self.going_on = GoingOn(lambda sentence: session.said.emit(sentence, False))
+        self._trained: btunet.Model | None = None  # the encoder that a pre-training came to its end with
         self._store = Store()
         self._is_closed = False
         self._lock: Any = None
@@ -136,6 +140,8 @@ class Keeper:
         self._encoder = self._load(project.encoder) if self._stamp != NO_FILE else None
         at = self._rounds.index(project.present) if project.present in models else len(models) - 1
         self.session.begin_with(project.classes, self._encoder, list(models.values()), at)
+        if not self.is_read_only:
+            self.going_on.look(project.checkpoint)
         self._watch.start(WATCH)
 
     def _hold(self, project: Project) -> Any:
@@ -153,6 +159,8 @@ class Keeper:
         sentence = f"Found {self.project.folder.name}: {painted}{models}."
         if self.is_read_only:
             sentence += " Another window has it, or it cannot be written to, so here it can only be looked at."
+        if self.going_on.found is not None:
+            sentence += f" {self.going_on.found.sentence()}"
         now = digest(stack)
         if image.digest and now and image.digest != now:
             sentence += f" But {stack.name} has other values than when it was painted: check where the strokes lie."
@@ -259,6 +267,20 @@ class Keeper:
         assert self.project is not None
         self.project.save_encoder(encoder)
         self._stamp = _stamp(self.project.encoder)
+        if encoder is self._trained:
+            remove(self.project.checkpoint)
+
+    def pretraining(
+        self, image: Image, settings: btunet.PretrainSettings, views: btunet.ViewSettings | None
+    ) -> dict[str, Any]:
+        """Return how `btunet.pretrain` keeps what it needs to go on after an interruption; {} if that is not possible."""
+        if self.is_read_only or self._number_of(image) is None or self.project is None:
+            return {}
+        return self.going_on.options(self.project.checkpoint, settings, views or btunet.ViewSettings())
+
+    def pretrained(self, encoder: btunet.Model) -> None:
+        """Let go of what a pre-training needed to go on, when its encoder is on the disk."""
+        self._trained = encoder
 
     def note(self, sentence: str, is_error: bool = False) -> None:
         """Write down what was said."""

@@ -33,6 +33,7 @@ from ._canvas import CanvasGuard
 from ._classes import ClassList
 from ._curve import Curve
 from ._form import SettingsForm
+from ._interrupted import Interrupted
 from ._learned import HealthLabel, LearnedCheck
 from ._live import MODES
 from ._network import NetworkChoice
@@ -56,6 +57,7 @@ class Panel(QWidget):
         self._job: Any = None  # the one that is shown
         self._encoder: btunet.Model | None = None  # the one whose network is shown
         self._guard: CanvasGuard | None = None
+        self._interrupted: Interrupted | None = None  # the one whose settings are shown
         self._build()
         self._connect()
         self._on_changed()
@@ -248,9 +250,20 @@ class Panel(QWidget):
         if session.encoder is not None and session.encoder is not self._encoder:
             self.network_choice.set_value(session.encoder.network)
         self._encoder = session.encoder
+        if session.keeper.going_on.found is not self._interrupted:
+            self._on_interrupted(session.keeper.going_on.found)
         self.stop_button.setEnabled(bool(doing) and not stopping)
         if session.job is not self._job:
             self._on_other_job()
+
+    def _on_interrupted(self, found: Interrupted | None) -> None:
+        """Show the settings with which a pre-training would go on."""
+        self._interrupted = found
+        if found is not None:
+            self.pretrain_form.set_value(found.settings)
+            self.network_choice.set_value(found.settings.network)
+            self.minutes_spin.setValue(found.settings.minutes)
+            self.ignored_views.set_value(found.views)
 
     def _on_other_job(self) -> None:
         """Show that a job began or that none runs."""

@@ -117,7 +117,8 @@ class Session(Models):
         encoder = self._encoder_for(stacks[0], settings.network)
         look_at = (0, self.subject.plane(self.viewer)) if self.subject else None
         self.learned.expect(self.viewer, self.image)
-        task = self._elsewhere("pretrain", stacks, settings, views=views, start_from=encoder, look_at=look_at)
+        kept = self.keeper.pretraining(self.image, settings, views)
+        task = self._elsewhere("pretrain", stacks, settings, views=views, start_from=encoder, look_at=look_at, **kept)
         self._begin("pretrain", images, task)
 
     def run_elsewhere(self, settings: btunet.PretrainSettings, views: btunet.ViewSettings | None = None) -> None:
@@ -375,6 +376,8 @@ class Session(Models):
             return
         if how == "failed":
             self.said.emit(str(result), True)
+            if kind == "pretrain":
+                self.keeper.going_on.fail(result)
         elif how == "done":
             self._take(kind, result)
             if kind == "finetune" and then is None and self.image in self._at_work:
@@ -393,6 +396,7 @@ class Session(Models):
             self.said.emit(f"Ready: {result.describe()}. Pre-training and fine-tuning will start from it.", False)
         elif kind == "pretrain":
             self.encoder = result
+            self.keeper.pretrained(result)
             self.said.emit(f"Pre-trained: {result.describe()}. Fine-tuning will start from it.", False)
         elif kind == "finetune":
             self.take(result.with_note(**self._began_with))

@@ -221,6 +221,11 @@ class Project:
         """The file of the pre-trained encoder, which may not be there."""
         return self.folder / "encoder.safetensors"
 
+    @property
+    def checkpoint(self) -> Path:
+        """What the window's pre-training needs to go on after an interruption; not there unless it was interrupted."""
+        return self.folder / "pretraining.checkpoint"
+
     def save_encoder(self, encoder: Model) -> None:
         """Save an encoder as the present one; the one before stays in the folder encoders.
 
