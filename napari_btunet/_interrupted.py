@@ -33,7 +33,7 @@ class Interrupted:
 
     def sentence(self) -> str:
         """Say what becomes of it."""
-        done = f"{self.seconds:.0f} s" if self.seconds < 90 else f"{self.seconds / 60:.0f} min"  # noqa: PLR2004
+        done = f"{self.seconds:.0f} s" if self.seconds < 90 else f"{self.seconds / 60:.0f} min"
         return f"A pre-training was interrupted after {done}: Pre-train goes on with it."
 
 

@@ -273,7 +273,7 @@ class Keeper:
     def pretraining(
         self, image: Image, settings: btunet.PretrainSettings, views: btunet.ViewSettings | None
     ) -> dict[str, Any]:
-        """Return how `btunet.pretrain` keeps what it needs to go on after an interruption; {} if that is not possible."""
+        """Return how `btunet.pretrain` keeps what it needs to go on after an interruption; {} if it cannot."""
         if self.is_read_only or self._number_of(image) is None or self.project is None:
             return {}
         return self.going_on.options(self.project.checkpoint, settings, views or btunet.ViewSettings())
