@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,11 +18,12 @@ from qtpy.QtCore import QTimer
 import btunet
 from btunet.elsewhere import prepare
 from btunet.journal import Journal
-from btunet.project import SUFFIX, ImageRecord, Project, digest, folder_beside, projects_of
+from btunet.project import SUFFIX, Project, digest, folder_beside, projects_of
 from btunet.replace import remove
 
 from . import _layers
 from ._interrupted import GoingOn
+from ._ledger import PATIENCE
 from ._store import Store
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class Keeper:
         self.session = session
         self.project: Project | None = None
         self.is_read_only = False  # another window has the project
+        self.changed: set[Image] = set()  # images that have other values than when they were painted
         self.trouble = ""  # why something is not on the disk, if that is so
         self.going_on = GoingOn(lambda sentence: session.said.emit(sentence, False))
         self._trained: btunet.Model | None = None  # the encoder that a pre-training came to its end with
@@ -92,6 +95,7 @@ class Keeper:
         if number is None:
             return self._take_over(subject)
         self._numbers[subject.image] = number
+        self._use(number)
         try:
             journal = self._journal(subject.image)
             found = journal.replay()
@@ -103,8 +107,48 @@ class Keeper:
         self._told[subject.image.name] = found.number
         is_back = bool(found.planes) and subject.restore(found.planes)
         subject.strokes.editable = not self.is_read_only
-        self._tell(stack, self.project.images[number], len(found.planes) if is_back else 0)
+        if self.project.is_changed(number, stack) and found.planes:
+            self.changed.add(subject.image)
+        self._tell(subject.image, len(found.planes) if is_back else 0)
         return True
+
+    def _use(self, number: int) -> None:
+        """Use strokes that were kept aside, now that the image is what it was."""
+        assert self.project is not None
+        if self.project.images[number].is_aside and not self.is_read_only:
+            self.project = self.project.using(number)
+            self._store.act(self._save_list)
+            self.soon()
+
+    # ------------------------------------------------------------------------------------------ images that changed
+
+    def accept(self, image: Image) -> None:
+        """Use the strokes of an image that has other values now; it is not asked again."""
+        if image in self.changed and self.project is not None and not self.is_read_only:
+            self._choose(image, self.project.accepting(self._numbers[image], _layers.stack_of(image)))
+            self.session.said.emit(f"The strokes of {image.name} are used on the image as it is now.", False)
+
+    def set_aside(self, subject: Subject) -> None:
+        """Keep the strokes of an image that has other values now in the project, and begin anew on it."""
+        image = subject.image
+        if image in self.changed and self.project is not None and not self.is_read_only:
+            self.save(math.inf)
+            project = self.project.with_image(_layers.stack_of(image))
+            self._numbers[image] = len(project.images) - 1
+            self._journals.pop(image, None)
+            self._told[image.name] = 0
+            subject.kept.begin_with({})
+            self._choose(image, project.using(self._numbers[image]))
+            self.session.said.emit(
+                f"The strokes of {image.name} are kept aside; they come back with its values.", False
+            )
+            subject.erase()
+
+    def _choose(self, image: Image, project: Project) -> None:
+        self.project = project
+        self.changed.discard(image)
+        self._store.act(self._save_list)
+        self.soon()
 
     def _take_over(self, subject: Subject) -> bool:
         """Bring back strokes from another project than the one that is open; they are kept in both from now on."""
@@ -151,7 +195,7 @@ class Keeper:
             self.session.said.emit(str(error), True)
             return None
 
-    def _tell(self, stack: btunet.Stack, image: ImageRecord, planes: int) -> None:
+    def _tell(self, image: Image, planes: int) -> None:
         """Say what was found, and what is strange about it."""
         assert self.project is not None
         models = f", {len(self._rounds)} model{'s' * (len(self._rounds) > 1)}" if self._rounds else ""
@@ -161,9 +205,8 @@ class Keeper:
             sentence += " Another window has it, or it cannot be written to, so here it can only be looked at."
         if self.going_on.found is not None:
             sentence += f" {self.going_on.found.sentence()}"
-        now = digest(stack)
-        if image.digest and now and image.digest != now:
-            sentence += f" But {stack.name} has other values than when it was painted: check where the strokes lie."
+        if image in self.changed:
+            sentence += f" But {image.name} has other values than when it was painted: check where the strokes lie."
         self.session.said.emit(sentence, False)
 
     # ------------------------------------------------------------------------------------------ keeping
@@ -173,24 +216,27 @@ class Keeper:
         if isalive(self._timer) and not self._timer.isActive():
             self._timer.start(AGAIN if self.trouble else SOON)
 
-    def save(self) -> None:
-        """Send everything that changed to the disk, and hear what became of what was sent before."""
+    def save(self, patience: float = PATIENCE) -> None:
+        """Send everything that changed to the disk, and hear what became of what was sent before.
+
+        What was undone is looked for so many seconds in each image, and what is left the next time.
+        """
         if self.is_read_only or self._is_closed:
             return
         for subject in list(self.session.subjects.values()):
-            self._send_strokes(subject)
+            self._send_strokes(subject, patience)
         self._send_models()
         self._listen()
         self._store.send()
         if self._store.is_busy or not all(s.kept.is_settled for s in self.session.subjects.values()):
             self.soon()
 
-    def _send_strokes(self, subject: Subject) -> None:
+    def _send_strokes(self, subject: Subject, patience: float) -> None:
         journal = self._journals.get(subject.image)
         if journal is not None and journal.is_disturbed:
             subject.kept.forget()  # somebody else changed the file, so it gets everything once more
             journal.is_disturbed = False
-        blocks = [] if subject.kept.is_settled else subject.kept.blocks()
+        blocks = [] if subject.kept.is_settled else subject.kept.blocks(patience)
         if blocks and self._number_of(subject.image) is None:
             subject.kept.forget()  # tried again
         elif blocks:
@@ -319,7 +365,7 @@ class Keeper:
 
     def seen(self) -> dict[str, int]:
         """Return for every image the number of its last change of strokes, by which a model says what it saw."""
-        self.save()
+        self.save(math.inf)
         return dict(self._told)
 
     # ------------------------------------------------------------------------------------------ other programs
@@ -392,12 +438,13 @@ class Keeper:
         """Let go of an image or strokes that are not open any more; what is known of them stays in the project."""
         self._numbers.pop(image, None)
         self._journals.pop(image, None)
+        self.changed.discard(image)
 
     def close(self) -> None:
         """Write what is left, and let others have the project."""
         if self._is_closed:
             return
-        self.save()
+        self.save(math.inf)
         self._is_closed = True
         for timer in (self._timer, self._watch):
             if isalive(timer):  # Qt may be gone before us

@@ -30,6 +30,7 @@ import btunet
 from btunet.settings import FinetuneSettings, PretrainSettings, Settings
 
 from ._canvas import CanvasGuard
+from ._changed import ChangedImage
 from ._classes import ClassList
 from ._curve import Curve
 from ._form import SettingsForm
@@ -90,7 +91,9 @@ class Panel(QWidget):
         form = QFormLayout()
         form.addRow("Image", self.image_combo)
         rows.addLayout(form)
-        for widget in (self.understood_label, self.device_label, self.kept_label, self.also_label, self.also_list):
+        self.changed_image = ChangedImage(self.session)
+        told = (self.understood_label, self.device_label, self.kept_label, self.changed_image)
+        for widget in (*told, self.also_label, self.also_list):
             rows.addWidget(widget)
 
     def _build_pretrain(self, rows: QVBoxLayout) -> None:

@@ -5,6 +5,7 @@ It belongs to the viewer, not to the panel: closing the dock hides the panel, an
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -485,7 +486,7 @@ class Session(Models):
             else:
                 self.job.abandon()
             self.said.emit(f"{event.value.name} was removed, so the work on it ends.", False)
-        self.keeper.save()  # before its strokes are gone
+        self.keeper.save(math.inf)  # before its strokes are gone
         for image, subject in self.subjects.items():
             if event.value in (image, subject.strokes):
                 self.keeper.forget(image)

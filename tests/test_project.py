@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btunet import BtunetError, Model, Stack
+from btunet.cli.inputs import strokes_of
 from btunet.journal import Block
 from btunet.project import FILE, Project, digest, folder_beside, projects_of
 
@@ -219,3 +220,27 @@ def test_an_image_without_a_file_or_of_another_shape_is_not_read(tmp_path: Path)
     tifffile.imwrite(tmp_path / "cells.tif", stack().data[:1], photometric="minisblack")
     with pytest.raises(BtunetError, match="do not fit it"):
         project.read(0)
+
+
+def test_strokes_kept_aside_are_found_by_the_values_they_were_painted_on(tmp_path: Path) -> None:
+    old, new, other = (stack(tmp_path / "cells.tif", seed) for seed in (0, 1, 2))
+    project = Project(tmp_path / "cells.btunet").with_image(old)
+    assert project.is_changed(0, new)
+    assert not project.accepting(0, new).is_changed(0, new)
+    project = project.with_image(new).using(1)
+    project.save()
+    project = Project.open(project.folder)
+    assert [image.is_aside for image in project.images] == [True, False]
+    assert [project.find(stack) for stack in (old, new, other)] == [0, 1, 1]
+    assert [image.is_aside for image in project.using(0).images] == [False, True]
+
+
+def test_strokes_kept_aside_are_not_read_by_the_command_line(tmp_path: Path) -> None:
+    images = [stack(tmp_path / "cells.tif", seed) for seed in (0, 1)]
+    tifffile.imwrite(tmp_path / "cells.tif", images[1].data, photometric="minisblack")
+    project = Project(tmp_path / "cells.btunet").with_image(images[0]).with_image(images[1]).using(1)
+    for number in (0, 1):
+        project.journal(number).append([Block(number, 0, 0, np.full((2, 2), 1, np.uint8))])
+    found, strokes = strokes_of(project, [])
+    assert len(found) == 1
+    assert [list(planes) for planes in strokes] == [[1]]
