@@ -162,7 +162,7 @@ class Project:
     def find(self, stack: Stack) -> int | None:
         """Return the place of an image in the list, by its file, or by its values if it was moved; None if it is new.
 
-        An image whose file has another shape than when it was painted is new. If strokes of it are kept aside, those that
+        An image whose file has another shape than when it was painted is new. If some are kept aside, those that
         were painted on the same values are found, or else those that are in use.
         """
         fitting = [number for number, image in enumerate(self.images) if image.fits(stack)]
