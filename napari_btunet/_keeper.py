@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platformdirs import user_data_path
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 
 import btunet
 from btunet.elsewhere import prepare
 from btunet.journal import Journal
-from btunet.project import SUFFIX, Project, digest, folder_beside, projects_of
+from btunet.project import Project, folder_beside, projects_of
 from btunet.replace import remove
 
-from . import _layers
+from . import _layers, _places
 from ._interrupted import GoingOn
 from ._ledger import PATIENCE
+from ._places import free, has_file, home, named
 from ._store import Store
 
 if TYPE_CHECKING:
@@ -38,12 +37,6 @@ WATCH = 5000  # milliseconds between two looks for what other programs put into 
 MOST_MODELS = 30  # that are opened with a project, the newest
 Stamp = tuple[int, int]  # of a file: when it was written, nanoseconds, and its length, bytes
 NO_FILE: Stamp = (0, 0)
-
-
-def home() -> Path:
-    """Return where projects are kept that cannot lie beside an image: $BTUNET_PROJECTS, or the user's data folder."""
-    chosen = os.environ.get("BTUNET_PROJECTS")
-    return Path(chosen) if chosen else user_data_path("napari-btunet", appauthor=False) / "projects"
 
 
 class Keeper:
@@ -69,6 +62,7 @@ class Keeper:
         self._store = Store()
         self._is_closed = False
         self._lock: Any = None
+        self._wanted: Path | None = None  # the folder that the user chose to keep things in
         self._numbers: dict[Image, int] = {}  # image → its place in the project
         self._journals: dict[Image, Journal] = {}
         self._told: dict[str, int] = {}  # name of an image → changes of its strokes so far
@@ -86,9 +80,7 @@ class Keeper:
         """Bring back what is known of an image that was just opened or chosen; return whether anything is."""
         stack = subject.stack
         if self.project is None:
-            self._open_one_of(
-                [*(projects_of(stack.path) if stack.path and has_file(stack) else ()), home() / _name(stack)], stack
-            )
+            self._open_one_of(_folders(subject.image), stack)
         if self.project is None:
             return False
         number = self.project.find(stack)
@@ -153,7 +145,7 @@ class Keeper:
     def _take_over(self, subject: Subject) -> bool:
         """Bring back strokes from another project than the one that is open; they are kept in both from now on."""
         stack = subject.stack
-        for folder in projects_of(stack.path) if stack.path and has_file(stack) else []:
+        for folder in _folders(subject.image):
             with suppress(btunet.BtunetError):  # as above
                 other = Project.open(folder)
                 number = other.find(stack)
@@ -262,9 +254,10 @@ class Keeper:
     def _create(self, stack: btunet.Stack) -> Project | None:
         """Begin a project beside an image, or else at home."""
         beside = [folder_beside(stack.path)] if stack.path and has_file(stack) else []
+        wanted = [self._wanted / (beside[0].name if beside else named(stack))] if self._wanted else []
         why = ""
-        for folder in (*beside, home() / _name(stack)):
-            project = Project(_free(folder), tuple(self.session.classes)).with_image(stack)
+        for folder in (*wanted, *beside, home() / named(stack)):
+            project = Project(free(folder), tuple(self.session.classes)).with_image(stack)
             try:
                 project.save()
                 self._lock = project.hold()
@@ -273,6 +266,8 @@ class Keeper:
                 continue
             self._watch.start(WATCH)
             self.project = project
+            if self._wanted:
+                self._remember()
             self.session.said.emit(f"Strokes and models are kept in {project.folder}.", False)
             self.session.changed.emit()
             return project
@@ -432,6 +427,41 @@ class Keeper:
             self.session.said.emit(str(error), True)
             return None
 
+    # ------------------------------------------------------------------------------------------ another place
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep everything in a folder of the user's choice from now on; what was written before is copied there.
+
+        Raises
+        ------
+        BtunetError
+            If it cannot be copied; everything is kept where it was then.
+        """
+        self._wanted = folder
+        if self.project is None:
+            return
+        self.save(math.inf)
+        if why := self._store.wait():
+            raise btunet.BtunetError(why)
+        copied = self.project.copied_to(free(folder / self.project.folder.name))
+        lock = copied.hold()
+        self._lock.release()
+        self.project, self._lock = copied, lock
+        self._journals.clear()
+        for image in self._numbers:
+            self._journal(image).replay()  # to number what comes after it
+        self._stamp = _stamp(copied.encoder)
+        self.going_on.look(copied.checkpoint)
+        self._remember()
+
+    def _remember(self) -> None:
+        """Remember where the project of these images is: nothing beside them tells."""
+        assert self.project is not None
+        files = [self.project.file_of(number) for number in range(len(self.project.images))]
+        keys = {_places.key_of(_layers.stack_of(image)) for image in self.session.subjects}
+        self._store.act(partial(_places.choose, keys | {str(file) for file in files if file}, self.project.folder))
+        self.soon()
+
     # ------------------------------------------------------------------------------------------ ending
 
     def forget(self, image: Image) -> None:
@@ -454,6 +484,14 @@ class Keeper:
             self._lock.release()
 
 
+def _folders(image: Image) -> list[Path]:
+    """Return where the project of an image may be, the likeliest first."""
+    stack = _layers.stack_of(image)
+    named_by = [folder for folder in (_layers.project_of(image), _places.chosen(stack)) if folder]
+    beside = projects_of(stack.path) if stack.path and has_file(stack) else []
+    return [*named_by, *beside, home() / named(stack)]
+
+
 def _timer(act: Callable[[], None], *, is_single: bool) -> QTimer:
     timer = QTimer()
     timer.setSingleShot(is_single)
@@ -470,23 +508,3 @@ def _stamp(path: Path) -> Stamp:
     except OSError as error:
         raise btunet.BtunetError(f"{path} cannot be read: {error.strerror or error}") from error
     return found.st_mtime_ns, found.st_size
-
-
-def has_file(stack: btunet.Stack) -> bool:
-    """Return whether an image comes from a file on this machine."""
-    return stack.path is not None and stack.path.exists()
-
-
-def _name(stack: btunet.Stack) -> str:
-    """Return the name of a project's folder that cannot lie beside the image; the same for the same image."""
-    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in stack.name)[:60]
-    return f"{name}-{digest(stack)[:12] or 'x'.join(map(str, stack.data.shape))}{SUFFIX}"
-
-
-def _free(folder: Path) -> Path:
-    """Return a folder of this name, or with a number after it, in which there is nothing yet."""
-    number, free = 1, folder
-    while free.exists():
-        number += 1
-        free = folder.with_name(f"{folder.stem}-{number}{SUFFIX}")
-    return free

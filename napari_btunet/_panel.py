@@ -35,10 +35,12 @@ from ._classes import ClassList
 from ._curve import Curve
 from ._form import SettingsForm
 from ._interrupted import Interrupted
+from ._layers import file_of
 from ._learned import HealthLabel, LearnedCheck
 from ._live import MODES
 from ._network import NetworkChoice
 from ._objects import ObjectsSection
+from ._project_buttons import ProjectButtons
 from ._session import Session, session_of
 from ._trial import TrialButtons
 from ._views import IgnoredViews
@@ -176,6 +178,9 @@ class Panel(QWidget):
             QPushButton("Pre-train elsewhere…"), "elsewhere_button", "write a script for another machine or a cluster"
         )
         self.more.addWidget(self.elsewhere_button)
+        self.more.addWidget(_heading("Project"))
+        self.project_buttons = ProjectButtons(self.session)
+        self.more.addWidget(self.project_buttons)
         self.objects_section = ObjectsSection(self.session, self._beside)
         self.more.addWidget(_heading("Objects"))
         self.more.addWidget(self.objects_section)
@@ -395,9 +400,9 @@ class Panel(QWidget):
     def _beside(self, ending: str) -> Path:
         """Return a path beside the chosen image, or in the home folder if it has no file."""
         image = self.session.image
-        source = getattr(image.source, "path", None) if image is not None else None
-        folder = Path(source).parent if source else Path.home()
-        return folder / f"{Path(source).stem if source else getattr(image, 'name', 'btunet')}{ending}"
+        file = file_of(image) if image is not None else None
+        folder = file.parent if file else Path.home()
+        return folder / f"{file.stem if file else getattr(image, 'name', 'btunet')}{ending}"
 
 
 class _Column(QScrollArea):

@@ -126,6 +126,28 @@ class Project:
             file.flush()
             os.fsync(file.fileno())
 
+    def copied_to(self, folder: Path) -> Project:
+        """Copy everything to another folder, where there is nothing yet, and return the project there.
+
+        Raises
+        ------
+        BtunetError
+            If it cannot be copied; there is nothing of it there then.
+        """
+        folder = absolute(folder)
+        files = [self.file_of(number) for number in range(len(self.images))]
+        images = [
+            dataclasses.replace(image, path=_written(file, folder))
+            if file and not file.is_relative_to(self.folder)
+            else image
+            for image, file in zip(self.images, files, strict=True)
+        ]
+        copied = dataclasses.replace(self, folder=folder, images=tuple(images))
+        with replacing(folder) as part:
+            shutil.copytree(self.folder, part, ignore=shutil.ignore_patterns("lock", ".*"))
+            dataclasses.replace(copied, folder=part).save()
+        return copied
+
     def hold(self) -> FileLock | None:
         """Return a lock that is ours until it is released or this process ends; None if another window has it.
 
