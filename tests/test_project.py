@@ -244,3 +244,28 @@ def test_strokes_kept_aside_are_not_read_by_the_command_line(tmp_path: Path) -> 
     found, strokes = strokes_of(project, [])
     assert len(found) == 1
     assert [list(planes) for planes in strokes] == [[1]]
+
+
+def test_a_copy_elsewhere_knows_the_images_and_leaves_the_old_one_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = made(tmp_path).with_image(dataclasses.replace(stack(seed=1), name="other"))
+    project = project.with_file(1, project.folder / "images" / "0002.tif")
+    project.save()
+    project.journal(0).append([Block(1, 2, 3, np.full((2, 2), 2, np.uint8))])
+    before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
+    lock = project.hold()
+    copied = project.copied_to(tmp_path / "elsewhere" / "cells.btunet")
+    assert lock is not None and copied.hold() is not None
+    assert Project.open(copied.folder) == copied
+    assert [copied.file_of(n) for n in (0, 1)] == [tmp_path / "cells.tif", copied.folder / "images" / "0002.tif"]
+    assert (copied.journal(0).replay().planes[1][2:4, 3:5] == 2).all()
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copytree", full)
+    with pytest.raises(BtunetError, match="No space left on device"):
+        project.copied_to(tmp_path / "third.btunet")
+    assert not list(tmp_path.glob("*third*"))

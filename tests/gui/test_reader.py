@@ -153,6 +153,17 @@ def test_a_project_kept_elsewhere_is_found_by_its_image_and_by_its_folder(
     assert np.array_equal(third.strokes.data, painted)
 
 
+def test_a_project_that_is_kept_where_nothing_is_now_is_missed(
+    open_file: Callable[..., Window], image: Path, tmp_path: Path
+) -> None:
+    _places.choose([str(image)], tmp_path / "disk" / "cells.btunet")
+    opened = open_file(image)
+    assert "is not there now" in opened.panel.status_label.text()
+    opened.annotate()
+    opened.session.shutdown()
+    assert folder_beside(image).exists()
+
+
 def test_where_to_keep_it_can_be_said_before_the_first_stroke(
     open_file: Callable[..., Window], image: Path, tmp_path: Path
 ) -> None:
