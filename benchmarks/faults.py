@@ -1,6 +1,7 @@
 """What is lost when things break: processes are killed, files cut, disks filled, and what is left is counted.
 
     xvfb-run -a .venv/bin/python benchmarks/faults.py paint 200   # the program is killed while strokes are painted
+    xvfb-run -a .venv/bin/python benchmarks/faults.py window 20   # … in a real window, with the mouse
     xvfb-run -a .venv/bin/python benchmarks/faults.py save 200    # … while models are saved
     xvfb-run -a .venv/bin/python benchmarks/faults.py train 20    # the training process is killed
     .venv/bin/python benchmarks/faults.py cut 2000                # a journal is cut off, or a piece of it is damaged
@@ -12,6 +13,8 @@ finished two seconds before the fault, or earlier. The exit status is 1 if one w
 
 from __future__ import annotations
 
+import base64
+import itertools
 import os
 import random
 import signal
@@ -19,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +100,33 @@ def painter(image: Path) -> None:
     timer.stop()
 
 
+def window_painter(image: Path) -> None:
+    """Paint with the mouse in a window, and tell when each stroke is finished and what is painted then."""
+    import napari
+
+    from mouse import Hand
+
+    viewer = napari.Viewer()
+    viewer.open(image, plugin="napari")
+    _, panel = viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
+    layer = panel.session.subject.strokes
+    hand = Hand(viewer, layer)
+
+    def tell(_: Any) -> None:
+        painted = base64.b64encode(zlib.compress(layer.data.tobytes(), 1)).decode()
+        sys.stdout.write(f"{hand.painted} {time.monotonic()} {painted}\n")
+        sys.stdout.flush()
+
+    def go_on() -> None:
+        viewer.dims.set_current_step(0, hand.painted % PLANES)
+
+    layer.events.paint.connect(tell)
+    hand.start()
+    timer = every(1000, go_on)
+    napari.run()
+    timer.stop()
+
+
 def saver(image: Path) -> None:
     """Save one model after the other."""
     application, session = session_on(image)
@@ -118,11 +149,17 @@ def saver(image: Path) -> None:
 
 def strike(what: str, image: Path, wait: float) -> tuple[list[float], float]:
     """Run a program on an image, kill it some seconds after its first act; return when acts were done, and the end."""
+    told, end = listen(what, image, wait)
+    return [float(words[1]) for words in told], end
+
+
+def listen(what: str, image: Path, wait: float) -> tuple[list[list[str]], float]:
+    """Do so, and return the words of whole lines that the program wrote, and the end."""
     process = subprocess.Popen(
         [sys.executable, __file__, f"{what}-child", str(image)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    told = [process.stdout.readline()]
+    told = [next((line for line in process.stdout if line[0].isdigit()), "")]
     if not told[0]:
         raise RuntimeError(f"the program ended with {process.wait()} before it did anything")
     time.sleep(wait)
@@ -130,7 +167,7 @@ def strike(what: str, image: Path, wait: float) -> tuple[list[float], float]:
     end = time.monotonic()
     told += process.stdout.readlines()
     process.wait()
-    return [float(line.split()[1]) for line in told if line.endswith("\n")], end
+    return [line.split() for line in told if line.endswith("\n") and line[0].isdigit()], end  # napari warns there too
 
 
 def after(count: int) -> np.ndarray:
@@ -180,6 +217,39 @@ def paint(rounds: int) -> Row:
         risk, gone, bad = with_image(hit)
         at_risk, lost, torn = at_risk + risk, lost + gone, torn + bad
     return "killed while painting", rounds, at_risk, lost, 0, f"{torn} records cut off and left out"
+
+
+def window(rounds: int) -> Row:
+    """Kill a real window at random moments while somebody paints in it with the mouse."""
+    at_risk = lost = torn = 0
+    for number in range(rounds):
+
+        def hit(image: Path, wait: float = random.Random(number).uniform(2, 10)) -> tuple[int, int, int]:
+            told, end = listen("window", image, wait)
+            project = project_in(image.parent)
+            replayed = project.journal(0).replay() if project else None
+            found = np.zeros((PLANES, SIDE, SIDE), np.uint8)
+            for plane, values in (replayed.planes if replayed else {}).items():
+                found[plane] = values
+            safe = [painted for _, moment, painted in told if float(moment) < end - SAFE]
+            states = [np.zeros_like(found), *map(unpacked, safe)]
+            gone = sum(is_lost(*pair, states[-1], found) for pair in itertools.pairwise(states))
+            return len(safe), gone, int(bool(replayed and replayed.damaged))
+
+        risk, gone, bad = with_image(hit)
+        at_risk, lost, torn = at_risk + risk, lost + gone, torn + bad
+    return "a window killed while painting with the mouse", rounds, at_risk, lost, 0, f"{torn} records cut off"
+
+
+def unpacked(painted: str) -> np.ndarray:
+    """Return what was painted when a stroke was finished."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(painted)), np.uint8).reshape(PLANES, SIDE, SIDE)
+
+
+def is_lost(before: np.ndarray, after: np.ndarray, last: np.ndarray, found: np.ndarray) -> bool:
+    """Return whether pixels of a stroke are not there, or most of them are another class; later ones may cover some."""
+    here = (before != after) & (after == last)
+    return bool((found[here] == 0).any() or 2 * (found[here] != after[here]).sum() > here.sum())
 
 
 def save(rounds: int) -> Row:
@@ -314,14 +384,14 @@ def full(folder: str) -> Row:
 def main() -> int:
     """Do what the command line says; return 1 if something was lost."""
     what, argument = sys.argv[1:]
-    children = {"paint-child": painter, "save-child": saver}
+    children = {"paint-child": painter, "window-child": window_painter, "save-child": saver}
     if what in children:
         children[what](Path(argument))
         return 0
     if what == "full":
         row = full(argument)
     else:
-        row = {"paint": paint, "save": save, "train": train, "cut": cut}[what](int(argument))
+        row = {"paint": paint, "window": window, "save": save, "train": train, "cut": cut}[what](int(argument))
     sys.stdout.write("| " + " | ".join(map(str, row)) + " |\n")
     return int(row[3] > 0 or row[4] > 0)
 

@@ -31,8 +31,19 @@ def stack_of(layer: Image) -> btunet.Stack:
     data = layer.data[0] if layer.multiscale else layer.data
     axes = _axes(layer)
     scale, unit = _calibration(layer, len(axes) - (axes[-1] == "S") - axes.count("C"))
-    source = getattr(layer.source, "path", None)
-    return btunet.Stack(data, axes, layer.name, scale, unit, Path(source) if source else None)
+    return btunet.Stack(data, axes, layer.name, scale, unit, file_of(layer))
+
+
+def file_of(layer: Image) -> Path | None:
+    """Return the file that an image comes from; None if it has none."""
+    source = _told(layer, "file") or getattr(layer.source, "path", None)
+    return Path(source) if source else None
+
+
+def project_of(layer: Image) -> Path | None:
+    """Return the project that an image was opened with; None if it was opened alone."""
+    folder = _told(layer, "project")
+    return Path(folder) if folder else None
 
 
 def _axes(layer: Image) -> str:
@@ -114,7 +125,12 @@ def geometry_of(image: Image) -> dict[str, Any]:
 
 def role_of(layer: Any) -> str:
     """Return what a layer is to the plugin: "strokes", "prediction", "objects", "learned", "spot" or nothing."""
-    return str(layer.metadata.get(ROLE, {}).get("role", "")) if isinstance(layer.metadata, dict) else ""
+    return _told(layer, "role")
+
+
+def _told(layer: Any, what: str) -> str:
+    """Return what the plugin wrote down of a layer."""
+    return str(layer.metadata.get(ROLE, {}).get(what, "")) if isinstance(layer.metadata, dict) else ""
 
 
 def colour(layer: Labels, classes: int) -> None:

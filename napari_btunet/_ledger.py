@@ -119,9 +119,12 @@ class Ledger:
     def _is_new(self, plane: int, strokes: np.ndarray) -> bool:
         return plane not in self._taken or not np.array_equal(strokes, self._taken[plane])
 
-    def blocks(self) -> list[Block]:
-        """Return the smallest blocks that bring what was taken before up to date, within `PATIENCE`."""
-        self._look_for_more(PATIENCE)
+    def blocks(self, patience: float = PATIENCE) -> list[Block]:
+        """Return the smallest blocks that bring what was taken before up to date.
+
+        What was undone, or written by others, is looked for so many seconds, as in `take`.
+        """
+        self._look_for_more(patience)
         planes, found = self._planes(), list[Block | None]()
         for plane in [plane for plane in self._touched if plane in self._taken]:
             top, bottom, left, right = self._touched.pop(plane)
@@ -131,7 +134,7 @@ class Ledger:
             kept[top:bottom, left:right] = now
             found.append(block)
         before = dict(self._taken)
-        now = self.take(PATIENCE)
+        now = self.take(patience)
         found += [changes(plane, before.get(plane), strokes) for plane, strokes in now.items()]
         return [block for block in found if block is not None]
 
@@ -143,7 +146,8 @@ class Ledger:
 
     def begin_with(self, planes: dict[int, np.ndarray]) -> None:
         """Take these (Y, X) as what the layer held before."""
-        self._taken = {plane: strokes.copy() for plane, strokes in planes.items()}
+        kinds = {plane: np.result_type(strokes.dtype, self.layer.data.dtype) for plane, strokes in planes.items()}
+        self._taken = {plane: strokes.astype(kinds[plane]) for plane, strokes in planes.items()}  # room for what comes
         self._touch(planes)
 
     def forget(self) -> None:

@@ -29,13 +29,18 @@ from superqt import QCollapsible
 import btunet
 from btunet.settings import FinetuneSettings, PretrainSettings, Settings
 
+from ._canvas import CanvasGuard
+from ._changed import ChangedImage
 from ._classes import ClassList
 from ._curve import Curve
 from ._form import SettingsForm
+from ._interrupted import Interrupted
+from ._layers import file_of
 from ._learned import HealthLabel, LearnedCheck
 from ._live import MODES
 from ._network import NetworkChoice
 from ._objects import ObjectsSection
+from ._project_buttons import ProjectButtons
 from ._session import Session, session_of
 from ._trial import TrialButtons
 from ._views import IgnoredViews
@@ -54,6 +59,8 @@ class Panel(QWidget):
         self._steps: list[int] = []
         self._job: Any = None  # the one that is shown
         self._encoder: btunet.Model | None = None  # the one whose network is shown
+        self._guard: CanvasGuard | None = None
+        self._interrupted: Interrupted | None = None  # the one whose settings are shown
         self._build()
         self._connect()
         self._on_changed()
@@ -86,7 +93,9 @@ class Panel(QWidget):
         form = QFormLayout()
         form.addRow("Image", self.image_combo)
         rows.addLayout(form)
-        for widget in (self.understood_label, self.device_label, self.kept_label, self.also_label, self.also_list):
+        self.changed_image = ChangedImage(self.session)
+        told = (self.understood_label, self.device_label, self.kept_label, self.changed_image)
+        for widget in (*told, self.also_label, self.also_list):
             rows.addWidget(widget)
 
     def _build_pretrain(self, rows: QVBoxLayout) -> None:
@@ -169,6 +178,9 @@ class Panel(QWidget):
             QPushButton("Pre-train elsewhere…"), "elsewhere_button", "write a script for another machine or a cluster"
         )
         self.more.addWidget(self.elsewhere_button)
+        self.more.addWidget(_heading("Project"))
+        self.project_buttons = ProjectButtons(self.session)
+        self.more.addWidget(self.project_buttons)
         self.objects_section = ObjectsSection(self.session, self._beside)
         self.more.addWidget(_heading("Objects"))
         self.more.addWidget(self.objects_section)
@@ -209,6 +221,7 @@ class Panel(QWidget):
         window = self.window()
         if window is not None and window is not self:
             window.destroyed.connect(self.session.shutdown)
+            self._guard = self._guard or CanvasGuard(self.session.viewer.layers, window)
 
     def hideEvent(self, event: Any) -> None:  # noqa: N802 (Qt's name)
         """Keep no process ready for a window that closes; it may live on unseen for long before it is destroyed."""
@@ -245,9 +258,20 @@ class Panel(QWidget):
         if session.encoder is not None and session.encoder is not self._encoder:
             self.network_choice.set_value(session.encoder.network)
         self._encoder = session.encoder
+        if session.keeper.going_on.found is not self._interrupted:
+            self._on_interrupted(session.keeper.going_on.found)
         self.stop_button.setEnabled(bool(doing) and not stopping)
         if session.job is not self._job:
             self._on_other_job()
+
+    def _on_interrupted(self, found: Interrupted | None) -> None:
+        """Show the settings with which a pre-training would go on."""
+        self._interrupted = found
+        if found is not None:
+            self.pretrain_form.set_value(found.settings)
+            self.network_choice.set_value(found.settings.network)
+            self.minutes_spin.setValue(found.settings.minutes)
+            self.ignored_views.set_value(found.views)
 
     def _on_other_job(self) -> None:
         """Show that a job began or that none runs."""
@@ -376,9 +400,9 @@ class Panel(QWidget):
     def _beside(self, ending: str) -> Path:
         """Return a path beside the chosen image, or in the home folder if it has no file."""
         image = self.session.image
-        source = getattr(image.source, "path", None) if image is not None else None
-        folder = Path(source).parent if source else Path.home()
-        return folder / f"{Path(source).stem if source else getattr(image, 'name', 'btunet')}{ending}"
+        file = file_of(image) if image is not None else None
+        folder = file.parent if file else Path.home()
+        return folder / f"{file.stem if file else getattr(image, 'name', 'btunet')}{ending}"
 
 
 class _Column(QScrollArea):

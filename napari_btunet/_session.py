@@ -5,6 +5,7 @@ It belongs to the viewer, not to the panel: closing the dock hides the panel, an
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -117,7 +118,8 @@ class Session(Models):
         encoder = self._encoder_for(stacks[0], settings.network)
         look_at = (0, self.subject.plane(self.viewer)) if self.subject else None
         self.learned.expect(self.viewer, self.image)
-        task = self._elsewhere("pretrain", stacks, settings, views=views, start_from=encoder, look_at=look_at)
+        kept = self.keeper.pretraining(self.image, settings, views)
+        task = self._elsewhere("pretrain", stacks, settings, views=views, start_from=encoder, look_at=look_at, **kept)
         self._begin("pretrain", images, task)
 
     def run_elsewhere(self, settings: btunet.PretrainSettings, views: btunet.ViewSettings | None = None) -> None:
@@ -375,6 +377,8 @@ class Session(Models):
             return
         if how == "failed":
             self.said.emit(str(result), True)
+            if kind == "pretrain":
+                self.keeper.going_on.fail(result)
         elif how == "done":
             self._take(kind, result)
             if kind == "finetune" and then is None and self.image in self._at_work:
@@ -393,6 +397,7 @@ class Session(Models):
             self.said.emit(f"Ready: {result.describe()}. Pre-training and fine-tuning will start from it.", False)
         elif kind == "pretrain":
             self.encoder = result
+            self.keeper.pretrained(result)
             self.said.emit(f"Pre-trained: {result.describe()}. Fine-tuning will start from it.", False)
         elif kind == "finetune":
             self.take(result.with_note(**self._began_with))
@@ -481,7 +486,7 @@ class Session(Models):
             else:
                 self.job.abandon()
             self.said.emit(f"{event.value.name} was removed, so the work on it ends.", False)
-        self.keeper.save()  # before its strokes are gone
+        self.keeper.save(math.inf)  # before its strokes are gone
         for image, subject in self.subjects.items():
             if event.value in (image, subject.strokes):
                 self.keeper.forget(image)

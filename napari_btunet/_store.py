@@ -48,6 +48,15 @@ class Store:
         why, self._work = self._work.result(), None
         return why
 
+    def wait(self) -> str:
+        """Write what waits, and return when that is done why something could not be written, or ""."""
+        if self._work is not None:
+            self._work.result()
+            self._work = None
+        self.send()
+        work, self._work = self._work, None
+        return work.result() if work is not None else ""
+
     def _write(self) -> str:
         why = ""
         try:

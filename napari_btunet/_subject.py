@@ -106,16 +106,28 @@ class Subject:
                 _layers.colour(layer, classes)
 
     def restore(self, planes: Mapping[int, np.ndarray]) -> bool:
-        """Put strokes, plane → (Y, X), on the layer unless it holds some already; return whether it did."""
+        """Put strokes, plane → (Y, X), on the layer unless it holds some already; return whether it did.
+
+        The layer's numbers become wider if they are too small for the strokes.
+        """
         is_new = not self.ledger.is_painted
+        kind = np.result_type(self.strokes.data.dtype, *(values.dtype for values in planes.values()))
+        if kind != self.strokes.data.dtype and is_new:  # nothing was painted, so there is nothing to undo either
+            self.strokes.data = self.strokes.data.astype(kind)
         self.kept.begin_with(dict(planes))
         if is_new:
             strokes = self.strokes.data.reshape(-1, *self.strokes.data.shape[-2:])
             for plane, values in planes.items():
-                np.copyto(strokes[plane], values, casting="unsafe")
+                np.copyto(strokes[plane], values)
             self.ledger.begin_with(dict(planes))
             self.strokes.refresh()
         return is_new
+
+    def erase(self) -> None:
+        """Take all strokes off the layer, so that undo brings them back."""
+        painted = np.nonzero(self.strokes.data)
+        if len(painted[0]):
+            self.strokes.data_setitem(painted, 0)
 
     def on_painted(self, react: Callable[[Any], None]) -> None:
         """Call ``react`` after strokes, undo and redo."""

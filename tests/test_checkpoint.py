@@ -369,3 +369,23 @@ def test_a_checkpoint_of_another_training_is_refused_with_exit_status_2(
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("btunet: ")]
     assert len(said) == 1 and "e.checkpoint is of a training with other steps (5, not 6); give the same" in said[0]
     assert Path("e.checkpoint").exists()
+
+
+def test_a_full_disk_costs_no_training_and_is_said(
+    image: np.ndarray, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pretraining, "CHECKPOINT_EVERY", 0.0)
+    monkeypatch.setattr(os, "fsync", full)
+    seen: list[Progress] = []
+    encoder = run(pretrain([image], SETTINGS, checkpoint=file), seen.append)
+    assert encoder.is_encoder
+    assert "No space left on device" in seen[-1].stage
+    assert not file.exists()
+
+
+def test_a_glance_reads_what_a_checkpoint_is_of_and_no_tensor(file: Path) -> None:
+    TINY.save(file)
+    assert Checkpoint.glance(file) == Checkpoint(TINY.about, TINY.state, {})

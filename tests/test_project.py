@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from btunet import BtunetError, Model, Stack
+from btunet.cli.inputs import strokes_of
 from btunet.journal import Block
 from btunet.project import FILE, Project, digest, folder_beside, projects_of
 
@@ -219,3 +220,52 @@ def test_an_image_without_a_file_or_of_another_shape_is_not_read(tmp_path: Path)
     tifffile.imwrite(tmp_path / "cells.tif", stack().data[:1], photometric="minisblack")
     with pytest.raises(BtunetError, match="do not fit it"):
         project.read(0)
+
+
+def test_strokes_kept_aside_are_found_by_the_values_they_were_painted_on(tmp_path: Path) -> None:
+    old, new, other = (stack(tmp_path / "cells.tif", seed) for seed in (0, 1, 2))
+    project = Project(tmp_path / "cells.btunet").with_image(old)
+    assert project.is_changed(0, new)
+    assert not project.accepting(0, new).is_changed(0, new)
+    project = project.with_image(new).using(1)
+    project.save()
+    project = Project.open(project.folder)
+    assert [image.is_aside for image in project.images] == [True, False]
+    assert [project.find(stack) for stack in (old, new, other)] == [0, 1, 1]
+    assert [image.is_aside for image in project.using(0).images] == [False, True]
+
+
+def test_strokes_kept_aside_are_not_read_by_the_command_line(tmp_path: Path) -> None:
+    images = [stack(tmp_path / "cells.tif", seed) for seed in (0, 1)]
+    tifffile.imwrite(tmp_path / "cells.tif", images[1].data, photometric="minisblack")
+    project = Project(tmp_path / "cells.btunet").with_image(images[0]).with_image(images[1]).using(1)
+    for number in (0, 1):
+        project.journal(number).append([Block(number, 0, 0, np.full((2, 2), 1, np.uint8))])
+    found, strokes = strokes_of(project, [])
+    assert len(found) == 1
+    assert [list(planes) for planes in strokes] == [[1]]
+
+
+def test_a_copy_elsewhere_knows_the_images_and_leaves_the_old_one_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = made(tmp_path).with_image(dataclasses.replace(stack(seed=1), name="other"))
+    project = project.with_file(1, project.folder / "images" / "0002.tif")
+    project.save()
+    project.journal(0).append([Block(1, 2, 3, np.full((2, 2), 2, np.uint8))])
+    before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file()}
+    lock = project.hold()
+    copied = project.copied_to(tmp_path / "elsewhere" / "cells.btunet")
+    assert lock is not None and copied.hold() is not None
+    assert Project.open(copied.folder) == copied
+    assert [copied.file_of(n) for n in (0, 1)] == [tmp_path / "cells.tif", copied.folder / "images" / "0002.tif"]
+    assert (copied.journal(0).replay().planes[1][2:4, 3:5] == 2).all()
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copytree", full)
+    with pytest.raises(BtunetError, match="No space left on device"):
+        project.copied_to(tmp_path / "third.btunet")
+    assert not list(tmp_path.glob("*third*"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,13 +65,22 @@ class Checkpoint:
         BtunetError
             If the file cannot be read, is broken, is no checkpoint, or was written by a newer version of this package.
         """
+        return cls._read(path, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+
+    @classmethod
+    def glance(cls, path: Path) -> Checkpoint:
+        """Read a file as `load` does, but none of its tensors."""
+        return cls._read(path, lambda _: {})
+
+    @classmethod
+    def _read(cls, path: Path, tensors_of: Callable[[Any], dict[str, np.ndarray]]) -> Checkpoint:
         check_file(path)
         try:
             with safe_open(path, framework="numpy") as file:
                 header = (file.metadata() or {}).get(HEADER)
                 if header is None:
                     raise BtunetError(f"{path.name} is not a checkpoint; choose a file made while pre-training")
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+                tensors = tensors_of(file)
         except OSError as error:
             raise BtunetError(f"{path} cannot be read: {error.strerror or error}") from error
         except (SafetensorError, TypeError) as error:  # TypeError: numpy has no such numbers

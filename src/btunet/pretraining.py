@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .barlow import Projector, barlow_twins, effective_rank
 from .checkpoint import Checkpoint, broken
 from .device import channels_last, pick_device, precision, settle
+from .errors import BtunetError
 from .health import Watch
 from .images import Stack, as_stack, check_contrast
 from .memory import Batch, kept
@@ -65,7 +66,8 @@ def pretrain(
         A model whose encoder is trained further.
     checkpoint
         File that keeps everything needed to go on: replaced once a minute and when the training is stopped. It stays
-        where it is; delete it when the result is safe.
+        where it is; delete it when the result is safe. If it cannot be written, ``Progress.stage`` says so, and the
+        training goes on.
     resume
         Go on from the checkpoint, if there is one, to the result of a training that was never interrupted. Minutes that
         were used count.
@@ -91,7 +93,7 @@ def pretrain(
         If the images are constant, hold NaN, or differ in channels (from each other or from ``start_from``); if the
         checkpoint is of a training with other settings, images or weights to start from.
     BtunetError
-        If the checkpoint cannot be read or written.
+        If the checkpoint cannot be read.
 
     Examples
     --------
@@ -134,7 +136,7 @@ def pretrain(
                 reply = yield learner.progress(look_at)
                 is_stopped = is_stopped or reply is True
                 if checkpoint and (is_stopped or time.monotonic() >= next_checkpoint):
-                    learner.checkpoint().save(checkpoint)
+                    learner.keep(checkpoint)
                     next_checkpoint = time.monotonic() + CHECKPOINT_EVERY
             if ranks.first(is_stopped):
                 break
@@ -194,6 +196,7 @@ class _Learner:
         self.trainer = Trainer(self.modules, self.recipe.descent, settings.learning_rate, ranks)
         self.clock = Clock(settings.steps, settings.minutes)
         self.values: dict[str, float] = {}
+        self.trouble = ""  # why the last checkpoint was not written
         start = {"sha256": _digest(model)}
         about = {**settings.as_dict(), **self.views.as_dict()}
         self._about = {**about, "images": _traits(sources), "weights to start from": start}
@@ -219,7 +222,7 @@ class _Learner:
 
     def progress(self, look_at: tuple[int, int] | None) -> Progress:
         """Return where the training stands after a step."""
-        clock, stage = self.clock, f"pre-training{self.batch.note}"
+        clock, stage = self.clock, f"pre-training{self.batch.note}{self.trouble}"
         learned, health = self._picture(look_at), self.watch.note(self.values)
         return Progress(stage, clock.step, clock.total, self.values, learned=learned, health=health)
 
@@ -237,6 +240,15 @@ class _Learner:
     def check_same(self) -> None:
         """Raise BtunetError if another rank is about to train something else."""
         self.ranks.check_same(zlib.crc32(json.dumps([self._about, self.clock.step]).encode()))
+
+    def keep(self, path: Path) -> None:
+        """Write a checkpoint; a full disk costs no training, it is tried again."""
+        try:
+            self.checkpoint().save(path)
+        except BtunetError as error:
+            self.trouble = f" ({error})"
+        else:
+            self.trouble = ""
 
     def checkpoint(self) -> Checkpoint:
         """Return what `resume` needs."""

@@ -48,6 +48,8 @@ class ImageRecord:
         Of its values, as in `Stack`.
     digest
         Of a sample of its values (`digest`); empty if that was not looked at.
+    is_aside
+        Whether its strokes are not used: the file has other values now, and other strokes.
     """
 
     path: str
@@ -56,6 +58,7 @@ class ImageRecord:
     shape: tuple[int, ...]
     dtype: str
     digest: str = ""
+    is_aside: bool = False
 
     def fits(self, stack: Stack) -> bool:
         """Return whether strokes on the one can lie on the other."""
@@ -123,6 +126,28 @@ class Project:
             file.flush()
             os.fsync(file.fileno())
 
+    def copied_to(self, folder: Path) -> Project:
+        """Copy everything to another folder, where there is nothing yet, and return the project there.
+
+        Raises
+        ------
+        BtunetError
+            If it cannot be copied; there is nothing of it there then.
+        """
+        folder = absolute(folder)
+        files = [self.file_of(number) for number in range(len(self.images))]
+        images = [
+            dataclasses.replace(image, path=_written(file, folder))
+            if file and not file.is_relative_to(self.folder)
+            else image
+            for image, file in zip(self.images, files, strict=True)
+        ]
+        copied = dataclasses.replace(self, folder=folder, images=tuple(images))
+        with replacing(folder) as part:
+            shutil.copytree(self.folder, part, ignore=shutil.ignore_patterns("lock", ".*"))
+            dataclasses.replace(copied, folder=part).save()
+        return copied
+
     def hold(self) -> FileLock | None:
         """Return a lock that is ours until it is released or this process ends; None if another window has it.
 
@@ -151,21 +176,45 @@ class Project:
 
     def with_file(self, number: int, path: Path) -> Project:
         """Return the project with another file for an image."""
-        record = dataclasses.replace(self.images[number], path=_written(path, self.folder))
+        return self._with(number, dataclasses.replace(self.images[number], path=_written(path, self.folder)))
+
+    def _with(self, number: int, record: ImageRecord) -> Project:
         return dataclasses.replace(self, images=(*self.images[:number], record, *self.images[number + 1 :]))
 
     def find(self, stack: Stack) -> int | None:
         """Return the place of an image in the list, by its file, or by its values if it was moved; None if it is new.
 
-        An image whose file has another shape than when it was painted is new.
+        An image whose file has another shape than when it was painted is new. If some are kept aside, those that
+        were painted on the same values are found, or else those that are in use.
         """
         fitting = [number for number, image in enumerate(self.images) if image.fits(stack)]
         if stack.path:
             here = [n for n in fitting if self.file_of(n) == absolute(stack.path)]
+            in_use = [n for n in here if not self.images[n].is_aside]
+            if len(here) == 1 or (here and not digest(stack)):
+                return (in_use or here)[-1]
             if here:
-                return here[-1]
+                return next((n for n in here if self.images[n].digest == digest(stack)), (in_use or here)[-1])
         own = digest(stack)
         return next((n for n in fitting if own and own == self.images[n].digest), None)
+
+    def is_changed(self, number: int, stack: Stack) -> bool:
+        """Whether an image has other values than when it was painted."""
+        then, now = self.images[number].digest, digest(stack)
+        return bool(then and now and then != now)
+
+    def accepting(self, number: int, stack: Stack) -> Project:
+        """Return the project with the values that an image has now."""
+        return self._with(number, dataclasses.replace(self.images[number], digest=digest(stack)))
+
+    def using(self, number: int) -> Project:
+        """Return the project in which these strokes of an image are used, and all others of its file are kept aside."""
+        path = self.images[number].path
+        images = [
+            dataclasses.replace(image, is_aside=n != number) if n == number or (path and image.path == path) else image
+            for n, image in enumerate(self.images)
+        ]
+        return dataclasses.replace(self, images=tuple(images))
 
     def file_of(self, number: int) -> Path | None:
         """Return the file of an image; None if it has none."""
@@ -220,6 +269,11 @@ class Project:
     def encoder(self) -> Path:
         """The file of the pre-trained encoder, which may not be there."""
         return self.folder / "encoder.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """What the window's pre-training needs to go on after an interruption; not there unless it was interrupted."""
+        return self.folder / "pretraining.checkpoint"
 
     def save_encoder(self, encoder: Model) -> None:
         """Save an encoder as the present one; the one before stays in the folder encoders.
@@ -314,5 +368,11 @@ def _record(entry: Any) -> ImageRecord:
     if len(axes) != len(shape) or not axes.replace("C", "").replace("S", "").endswith("YX") or min(shape) < 1:
         raise ValueError(f"an image has shape {shape} and axes {axes}")
     return ImageRecord(
-        str(entry["path"]), str(entry["name"]), axes, shape, str(entry["dtype"]), str(entry.get("digest", ""))
+        str(entry["path"]),
+        str(entry["name"]),
+        axes,
+        shape,
+        str(entry["dtype"]),
+        str(entry.get("digest", "")),
+        entry.get("is_aside") is True,
     )

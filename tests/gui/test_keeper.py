@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+import math
 import os
 import shlex
 import shutil
@@ -17,6 +18,7 @@ import btunet
 from btunet.cli import main
 from btunet.project import Project, folder_beside
 from napari_btunet import _keeper
+from napari_btunet._ledger import Ledger
 
 from .conftest import STEPS, Window, discs
 
@@ -453,3 +455,36 @@ def test_a_project_that_is_only_looked_at_is_not_prepared(open_file: Callable[..
     second = open_file(image)
     second.panel.elsewhere_button.click()
     assert "cannot be written to" in second.errors[0]
+
+
+def test_numbers_that_do_not_fit_into_a_byte_come_back(open_file: Callable[..., Window], image: Path) -> None:
+    first = open_file(image)
+    first.strokes.data = first.strokes.data.astype(np.uint16)
+    first.strokes.paint((1, 20, 20), 300)
+    first.strokes.paint((0, 20, 20), 2)
+    painted = first.strokes.data.copy()
+    first.session.shutdown()
+    second = open_file(image)
+    assert np.array_equal(second.strokes.data, painted)
+    second.session.keeper.save(math.inf)
+    second.strokes.paint((0, 20, 20), 300)  # on a plane that had small numbers only
+    second.session.keeper.save()
+    second.strokes.paint((0, 20, 20), 300 - 256)
+    painted = second.strokes.data.copy()
+    second.session.shutdown()
+    assert np.array_equal(open_file(image).strokes.data, painted)
+
+
+def test_undoing_on_a_large_stack_and_closing_at_once_loses_nothing(
+    open_file: Callable[..., Window], image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_file(image)
+    for plane in range(3):
+        opened.annotate(plane=plane)
+    wait_for(opened, folder_beside(image))
+    look = Ledger.blocks  # as if every look that may not take long took too long
+    monkeypatch.setattr(Ledger, "blocks", lambda ledger, patience: look(ledger, patience if patience > 1 else -1.0))
+    opened.strokes.undo()
+    painted = opened.strokes.data.copy()
+    opened.session.shutdown()
+    assert np.array_equal(kept(folder_beside(image))[2], painted[2])

@@ -134,3 +134,14 @@ def test_looking_for_undone_strokes_ends_in_time(layer: Labels, monkeypatch: pyt
     assert ledger.take(patience=-1) == {}
     assert not ledger.is_settled  # nothing was looked at, and nothing is forgotten
     assert set(ledger.take()) == {3}
+
+
+def test_small_numbers_of_before_leave_room_for_large_ones() -> None:
+    layer = Labels(np.zeros((1, 8, 8), np.uint16))
+    ledger = Ledger(layer, scan=False)
+    ledger.begin_with({0: np.zeros((8, 8), np.uint8)})
+    ledger.blocks()
+    for value in (300, 300 - 256):
+        layer.data_setitem(tuple(np.array([n]) for n in (0, 5, 5)), value, refresh=False)
+        (block,) = ledger.blocks()
+        assert block.values.item() == value

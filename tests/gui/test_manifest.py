@@ -29,6 +29,7 @@ def test_every_command_that_is_referred_to_exists(contributions: Any) -> None:
     used = {
         *(widget.command for widget in contributions.widgets),
         *(writer.command for writer in contributions.writers),
+        *(reader.command for reader in contributions.readers),
         *(sample.command for sample in contributions.sample_data),
         *(item.command for item in menus if getattr(item, "command", None)),
     }

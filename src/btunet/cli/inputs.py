@@ -55,7 +55,8 @@ def images_of(project: Project, named: Sequence[Path]) -> list[Stack]:
     """Return the images of a project, those that were named if some were."""
     files = list(find(named)) if named else []
     wanted = {absolute(file) for file in files}
-    numbers = [n for n in range(len(project.images)) if not files or project.file_of(n) in wanted]
+    in_use = [n for n, image in enumerate(project.images) if not image.is_aside]
+    numbers = [n for n in in_use if not files or project.file_of(n) in wanted]
     if not numbers:
         raise ValueError(f"{project.folder.name} knows none of these images; name some it knows, or none")
     return [project.read(n, files) for n in numbers]
