@@ -18,6 +18,7 @@ import btunet
 from btunet.elsewhere import SCRIPT
 
 from . import _layers
+from ._difference import Difference
 from ._job import Job
 from ._keeper import Keeper
 from ._learned import Learned
@@ -55,6 +56,7 @@ class Session(Models):
         self.live = Live(self.spare, self._show_answer, self.tour.on_judged, lambda why: self.said.emit(why, False))
         self.objects = Objects(self)
         self.learned = Learned()
+        self.difference = Difference(self, self._elsewhere)
         self.peek = Peek(self._elsewhere)
         self._is_unanswered = False  # strokes came while something else predicted
         self._is_behind = False  # strokes came that the model was not trained with
@@ -70,6 +72,7 @@ class Session(Models):
         self.keeper = Keeper(self)
         self.said.connect(self.keeper.note)
         self.changed.connect(self.keeper.soon)
+        self.changed.connect(self.difference.look)
         super().__init__(viewer)
         viewer.dims.events.current_step.connect(self._on_plane)
         self._ask_for_device()
@@ -83,6 +86,7 @@ class Session(Models):
             "Shift-N": self.tour.last_spot,
             "C": self.tour.next_contradiction,
             "U": self.tour.toggle_doubt,
+            "D": self.difference.toggle,
         }
 
     def _train_or_stop(self) -> None:
@@ -114,7 +118,7 @@ class Session(Models):
         except ValueError as error:
             self.said.emit(str(error), True)
             return
-        encoder = self._encoder_for(stacks[0], settings.network)
+        encoder = self.encoder_for(stacks[0], settings.network)
         look_at = (0, self.subject.plane(self.viewer)) if self.subject else None
         self.learned.expect(self.viewer, self.image)
         task = self._elsewhere("pretrain", stacks, settings, views=views, start_from=encoder, look_at=look_at)
@@ -127,7 +131,7 @@ class Session(Models):
             return
         images = self._chosen()
         try:
-            encoder = self._encoder_for(_layers.stack_of(self.image), settings.network)
+            encoder = self.encoder_for(_layers.stack_of(self.image), settings.network)
             self._begin("prepare", images, self.keeper.prepare(images, settings, views, encoder))
         except ValueError as error:
             self.said.emit(str(error), True)
@@ -146,12 +150,13 @@ class Session(Models):
             self.live.rest()  # it was not told of strokes that were taken here
             self.said.emit(str(error), True)
             return
+        start, settings = self.beginning(stacks[0], settings)
         task = self._elsewhere(
             "finetune",
             stacks,
             strokes,
             settings,
-            start_from=self._encoder_for(stacks[0], settings.network),
+            start_from=start,
             classes=tuple(self.classes),
             look_at=(0, self.subjects[images[0]].plane(self.viewer)),
             judged=True,
@@ -229,12 +234,6 @@ class Session(Models):
         """Have pairs of views made of the chosen images; ``show`` gets them."""
         self.peek.ask(self._chosen(), settings, show)
 
-    def _encoder_for(self, stack: btunet.Stack, network: str) -> btunet.Model | None:
-        """Return the encoder if it is of this network and was trained on images with as many channels."""
-        encoder = self.encoder
-        fits = encoder is not None and encoder.channels == stack.channels and encoder.network == network
-        return encoder if fits else None
-
     def import_encoder(self, network: str, weights: str) -> None:
         """Make an encoder of weights learned elsewhere: a file, or "imagenet", which downloads them."""
         if self.image is None:
@@ -289,8 +288,8 @@ class Session(Models):
         for job in (self.job, self._scout):
             if job is not None:
                 job.abandon()
-        self.live.rest()
-        self.peek.rest()
+        for other in (self.live, self.peek, self.difference):
+            other.rest()
         self.spare.drop()
         self.keeper.close()
 
@@ -363,7 +362,7 @@ class Session(Models):
             return
         subject.show(self.viewer, done, len(self.classes))
         self.tour.note_doubt(subject, done)
-        if self.doing == "predict":
+        self.difference.seen.take(self.model if self.doing == "predict" else None, image, done)
             subject.predicted.add(done.plane)
         else:  # a model in the making
             subject.predicted.discard(done.plane)
@@ -395,7 +394,7 @@ class Session(Models):
             self.encoder = result
             self.said.emit(f"Pre-trained: {result.describe()}. Fine-tuning will start from it.", False)
         elif kind == "finetune":
-            self.take(result.with_note(**self._began_with))
+            self.take(result.with_note(**self._began_with, **self.difference.seen.picture()))
         elif kind == "prepare":
             self.keeper.adopt(result)
             how = f"start {SCRIPT} in {result.folder} on the other machine (bash or sbatch)"
@@ -437,6 +436,7 @@ class Session(Models):
 
     def _on_plane(self, _: Any = None) -> None:
         self.tour.see_doubt()
+        self.difference.look()
         if self.image is not None and self.subject is not None:
             self.live.look(self.image, self.subject.plane(self.viewer))
         if self.job is not None and self.subject is not None and self.image in self._at_work:
@@ -486,6 +486,7 @@ class Session(Models):
             if event.value in (image, subject.strokes):
                 self.keeper.forget(image)
                 self.tour.doubt.forget(image)
+                self.difference.forget(image)
         self.live.forget(event.value)
         self.learned.forget(event.value)
         super()._on_removed(event)
