@@ -135,6 +135,7 @@ class Keeper:
         self._stamp = _stamp(project.encoder)
         self._encoder = self._load(project.encoder) if self._stamp != NO_FILE else None
         at = self._rounds.index(project.present) if project.present in models else len(models) - 1
+        self.session.effort.add(project.strokes, project.seconds)
         self.session.begin_with(project.classes, self._encoder, list(models.values()), at)
         self._watch.start(WATCH)
 
@@ -249,6 +250,12 @@ class Keeper:
         present = self._rounds[session.history.at] if self._rounds else 0
         if (self.project.classes, self.project.present) != (tuple(session.classes), present):
             self.project = dataclasses.replace(self.project, classes=tuple(session.classes), present=present)
+            self._save_effort()
+
+    def _save_effort(self) -> None:
+        """Have the list written with what was painted so far; not at every stroke, which would write it whole."""
+        if self.project is not None and not self.is_read_only:
+            self.project = dataclasses.replace(self.project, **self.session.effort.as_dict())
             self._store.act(self._save_list)
 
     def _save_list(self) -> None:
@@ -376,6 +383,8 @@ class Keeper:
         if self._is_closed:
             return
         self.save()
+        if self.project is not None and self.session.effort.strokes != self.project.strokes:
+            self._save_effort()
         self._is_closed = True
         for timer in (self._timer, self._watch):
             if isalive(timer):  # Qt may be gone before us

@@ -29,6 +29,7 @@ from superqt import QCollapsible
 import btunet
 from btunet.settings import FinetuneSettings, PretrainSettings, Settings
 
+from ._budget import BudgetLine
 from ._cards import Cards
 from ._classes import ClassList
 from ._curve import Curve
@@ -119,7 +120,8 @@ class Panel(QWidget):
             row.addWidget(widget)
         rows.addWidget(self.class_list)
         rows.addLayout(row)
-        for widget in (self.live_combo, self.score_label):
+        self.budget_label = BudgetLine(self.session)
+        for widget in (self.live_combo, self.score_label, self.budget_label):
             rows.addWidget(widget)
 
     def _build_finetune(self, rows: QVBoxLayout) -> None:
@@ -160,6 +162,7 @@ class Panel(QWidget):
 
     def _build_more(self, rows: QVBoxLayout) -> None:
         self.more = QCollapsible("More")
+        self.more.addWidget(self.budget_label.curve)
         self.pretrain_form = SettingsForm(PretrainSettings, leave_out=("network", "minutes"))
         self.finetune_form = SettingsForm(FinetuneSettings, leave_out=("network", "minutes"))
         for title, form in (("Pre-training", self.pretrain_form), ("Fine-tuning", self.finetune_form)):

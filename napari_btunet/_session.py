@@ -18,6 +18,7 @@ import btunet
 from btunet.elsewhere import SCRIPT
 
 from . import _layers
+from ._budget import Budget
 from ._difference import Difference
 from ._job import Job
 from ._keeper import Keeper
@@ -57,6 +58,7 @@ class Session(Models):
         self.objects = Objects(self)
         self.learned = Learned()
         self.difference = Difference(self, self._elsewhere)
+        self.budget = Budget()
         self.peek = Peek(self._elsewhere)
         self._is_unanswered = False  # strokes came while something else predicted
         self._is_behind = False  # strokes came that the model was not trained with
@@ -165,7 +167,7 @@ class Session(Models):
         self.subjects[images[0]].expect(self.viewer, len(self.classes))
         self._is_behind = False
         painted = sum(int((plane > 0).sum()) for planes in strokes for plane in planes.values())
-        self._began_with = {"painted": painted, "strokes": self.keeper.seen()}
+        self._began_with = {"painted": painted, "strokes": self.keeper.seen(), "effort": self.effort.as_dict()}
         self._begin("finetune", images, task)
 
     def try_out(self, encoder: btunet.Model, settings: btunet.TrialSettings) -> None:

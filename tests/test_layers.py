@@ -14,6 +14,7 @@ LAYERS = (
         "device",
         "ranks",
         "health",
+        "budget",
         "task",
         "settings",
         "recipes",
