@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QSize, QTimer
-from qtpy.QtGui import QIcon
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
 from ._history import Card
 from ._thumbnail import pixmap_of
 
-SHOWN = 2.5  # cards that are in sight at once; the half one says that there are more
+SHOWN = 2  # cards that are in sight at once
 SETTLE = 150  # milliseconds that the mouse rests on a card before it is meant
 EXPLAINED = "share of held-out strokes that it gets right, with an interval\nclick: use it, and fine-tune it further"
 
@@ -54,9 +54,9 @@ class Cards(QListWidget):
                 item.setToolTip(f"{card.title}\n{card.details}\n{EXPLAINED}")
                 item.setSizeHint(QSize(0, self._side + 6))
                 if card.picture:
-                    item.setIcon(QIcon(pixmap_of(card.picture).scaledToHeight(self._side)))
+                    item.setIcon(_icon(pixmap_of(card.picture).scaledToHeight(self._side)))
                 self.addItem(item)
-            self.setFixedHeight(int(min(len(cards), SHOWN) * (self._side + 6)) + 4)
+            self.setFixedHeight(min(len(cards), SHOWN) * (self._side + 6) + 4)
         self.setVisible(bool(cards))
         self.setCurrentRow(at)
 
@@ -82,3 +82,10 @@ class Cards(QListWidget):
 
     def _on_clicked(self, item: QListWidgetItem) -> None:
         self.chosen.emit(self.row(item))
+
+
+def _icon(picture: QPixmap) -> QIcon:
+    """Return an icon that looks the same on the card that is selected."""
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)
+    return icon

@@ -37,8 +37,8 @@ class Curve(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
-        """Be five lines of text high."""
-        return QSize(0, 5 * self.fontMetrics().height())
+        """Be four lines of text high."""
+        return QSize(0, 4 * self.fontMetrics().height())
 
     def paintEvent(self, _: QPaintEvent | None) -> None:  # noqa: N802 (Qt's name)
         """Draw the line, the bar and the last value."""
