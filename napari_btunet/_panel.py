@@ -39,6 +39,7 @@ from ._live import MODES
 from ._network import NetworkChoice
 from ._objects import ObjectsSection
 from ._session import Session, session_of
+from ._strip import PlaneStrip
 from ._trial import TrialButtons
 from ._views import IgnoredViews
 
@@ -150,7 +151,9 @@ class Panel(QWidget):
         rows.addWidget(_heading("4  Use it"))
         self.predict_button = _named(QPushButton("Predict"), "predict_button", "predict this image with the model")
         self.history_list = Cards()
+        self.plane_strip = PlaneStrip(self.session)
         rows.addWidget(self.history_list)
+        rows.addWidget(self.plane_strip)
         self.export_button = _named(QPushButton("Export masks…"), "export_button", "write the masks to files, checked")
         self.open_button = _named(QPushButton("Open model…"), "open_model_button", "use a model or encoder from a file")
         self.save_button = _named(QPushButton("Save model…"), "save_model_button", "write the model to one file")

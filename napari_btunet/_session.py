@@ -26,6 +26,7 @@ from ._learned import Learned
 from ._live import Live
 from ._models import Models
 from ._objects import Objects
+from ._strip import Quality
 from ._tour import Tour
 from ._views import Peek
 from ._writer import export_masks
@@ -59,6 +60,7 @@ class Session(Models):
         self.learned = Learned()
         self.difference = Difference(self, self._elsewhere)
         self.budget = Budget()
+        self.quality = Quality(self.difference.seen)
         self.peek = Peek(self._elsewhere)
         self._is_unanswered = False  # strokes came while something else predicted
         self._is_behind = False  # strokes came that the model was not trained with
@@ -365,6 +367,8 @@ class Session(Models):
         subject.show(self.viewer, done, len(self.classes))
         self.tour.note_doubt(subject, done)
         self.difference.seen.take(self.model if self.doing == "predict" else None, image, done)
+        if self.doing == "predict" and self.model is not None:
+            self.quality.take(self.model, self.history.before, image, done)
             subject.predicted.add(done.plane)
         else:  # a model in the making
             subject.predicted.discard(done.plane)
@@ -489,6 +493,7 @@ class Session(Models):
                 self.keeper.forget(image)
                 self.tour.doubt.forget(image)
                 self.difference.forget(image)
+                self.quality.forget(image)
         self.live.forget(event.value)
         self.learned.forget(event.value)
         super()._on_removed(event)

@@ -15,6 +15,7 @@ LAYERS = (
         "ranks",
         "health",
         "budget",
+        "reliability",
         "task",
         "settings",
         "recipes",
