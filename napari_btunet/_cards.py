@@ -26,7 +26,7 @@ class Cards(QListWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("history_list")
-        self.setToolTip("the models so far; click one to use it")
+        self.setToolTip("the models so far; click one to use it (R: the one before, D: where that differs)")
         self.setMouseTracking(True)
         line = self.fontMetrics().height()
         self._side = 2 * line
