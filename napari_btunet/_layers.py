@@ -26,6 +26,12 @@ def colour_of(label: int) -> str:
     return COLOURS[0] if label <= BACKGROUND else objects[(label - BACKGROUND - 1) % len(objects)]
 
 
+def rgb_of(label: int) -> tuple[int, int, int]:
+    """Return the colour of a label as red, green and blue, 0..255."""
+    red, green, blue = bytes.fromhex(colour_of(label)[1:])
+    return red, green, blue
+
+
 def stack_of(layer: Image) -> btunet.Stack:
     """Return what an image layer shows as a stack: its data, axes, pixel size in µm and file."""
     data = layer.data[0] if layer.multiscale else layer.data
@@ -124,7 +130,7 @@ def geometry_of(image: Image) -> dict[str, Any]:
 
 
 def role_of(layer: Any) -> str:
-    """Return what a layer is to the plugin: "strokes", "prediction", "objects", "learned", "spot" or nothing."""
+    """Return what a layer is to the plugin: "strokes", "prediction", "objects", "learned", … or nothing."""
     return _told(layer, "role")
 
 

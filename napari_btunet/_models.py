@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ class Models(Workspace):
     def __init__(self, viewer: Viewer) -> None:
         self.encoder: btunet.Model | None = None
         self.history = History()
+        self._by_hand: btunet.Model | None = None  # by hand
         super().__init__(viewer)
 
     def begin_with(
@@ -37,6 +39,26 @@ class Models(Workspace):
     def model(self) -> btunet.Model | None:
         """The model that predicts."""
         return self.history.present
+
+    @property
+    def branch(self) -> int:
+        """Number, from 1, of the model that fine-tuning goes on from; 0: it begins with the encoder."""
+        models = [found.model for found in self.history.rounds]
+        return next((n for n, model in enumerate(models, 1) if model is self._by_hand), 0)
+
+    def encoder_for(self, stack: btunet.Stack, network: str) -> btunet.Model | None:
+        """Return the encoder if it is of this network and was trained on images with as many channels."""
+        encoder = self.encoder
+        fits = encoder is not None and encoder.channels == stack.channels and encoder.network == network
+        return encoder if fits else None
+
+    def beginning(
+        self, stack: btunet.Stack, settings: btunet.FinetuneSettings
+    ) -> tuple[btunet.Model | None, btunet.FinetuneSettings]:
+        """Return what fine-tuning begins with, the model chosen by hand or the encoder, and settings that fit it."""
+        if self.branch and self._by_hand is not None:
+            return self._by_hand, dataclasses.replace(settings, network=self._by_hand.network)
+        return self.encoder_for(stack, settings.network), settings
 
     def keys(self) -> dict[str, Callable[[], None]]:
         """Return what keys do while a strokes layer is active."""
@@ -87,13 +109,17 @@ class Models(Workspace):
             self.choose_round(self.history.at - 1)
 
     def choose_round(self, number: int) -> None:
-        """Use a model of the history."""
+        """Use a model of the history; fine-tuning goes on from it, unless it is chosen once more."""
+        found = self.history.rounds[number]
+        self._by_hand = None if self._by_hand is found.model else found.model
         self.use(number)
-        self.said.emit(f"Model {number + 1}: {self.history.rounds[number].describe()}.", False)
+        how = "goes on from it" if self._by_hand else "begins with the encoder again"
+        self.said.emit(f"Model {number + 1}: {found.describe()}. Fine-tuning {how}.", False)
 
     def take(self, model: btunet.Model) -> None:
         """Keep a fine-tuned model; a worse one is not used."""
         found = self.history.add(model)
+        self._by_hand = None  # a choice is for one training
         for subject in self.subjects.values():
             subject.predicted.clear()
         compared = f" ({found.describe()} than the one before)" if found else ""

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 
-def add_overlay(viewer: Viewer, image: Image, role: str, name: str, data: np.ndarray, **options: Any) -> Image:
+def add_overlay(
+    viewer: Viewer, image: Image, role: str, name: str, data: np.ndarray, above: Any = None, **options: Any
+) -> Image:
     """Add a layer directly on an image, below everything painted; whatever was active stays so.
 
     Parameters
@@ -26,6 +28,8 @@ def add_overlay(viewer: Viewer, image: Image, role: str, name: str, data: np.nda
         What it is, and what it is called.
     data
         One plane, (Y, X) or (Y, X, 4) for colours.
+    above
+        Another layer to lie directly on.
     options
         Of napari's Image layer.
     """
@@ -40,7 +44,7 @@ def add_overlay(viewer: Viewer, image: Image, role: str, name: str, data: np.nda
         **_layers.geometry_of(image),
     )
     active = viewer.layers.selection.active
-    viewer.layers.insert(viewer.layers.index(image) + 1, layer)
+    viewer.layers.insert(viewer.layers.index(image if above is None else above) + 1, layer)
     viewer.layers.selection.active = active
     return layer
 

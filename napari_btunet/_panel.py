@@ -29,7 +29,9 @@ from superqt import QCollapsible
 import btunet
 from btunet.settings import FinetuneSettings, PretrainSettings, Settings
 
+from ._budget import BudgetLine
 from ._canvas import CanvasGuard
+from ._cards import Cards
 from ._changed import ChangedImage
 from ._classes import ClassList
 from ._curve import Curve
@@ -42,6 +44,7 @@ from ._network import NetworkChoice
 from ._objects import ObjectsSection
 from ._project_buttons import ProjectButtons
 from ._session import Session, session_of
+from ._strip import PlaneStrip
 from ._trial import TrialButtons
 from ._views import IgnoredViews
 
@@ -127,7 +130,8 @@ class Panel(QWidget):
             row.addWidget(widget)
         rows.addWidget(self.class_list)
         rows.addLayout(row)
-        for widget in (self.live_combo, self.score_label):
+        self.budget_label = BudgetLine(self.session)
+        for widget in (self.live_combo, self.score_label, self.budget_label):
             rows.addWidget(widget)
 
     def _build_finetune(self, rows: QVBoxLayout) -> None:
@@ -155,9 +159,10 @@ class Panel(QWidget):
     def _build_results(self, rows: QVBoxLayout) -> None:
         rows.addWidget(_heading("4  Use it"))
         self.predict_button = _named(QPushButton("Predict"), "predict_button", "predict this image with the model")
-        self.history_list = _named(QListWidget(), "history_list", "the models so far; click one to use it")
-        self.history_list.setMaximumHeight(4 * self.fontMetrics().height() + 8)
+        self.history_list = Cards()
+        self.plane_strip = PlaneStrip(self.session)
         rows.addWidget(self.history_list)
+        rows.addWidget(self.plane_strip)
         self.export_button = _named(QPushButton("Export masks…"), "export_button", "write the masks to files, checked")
         self.open_button = _named(QPushButton("Open model…"), "open_model_button", "use a model or encoder from a file")
         self.save_button = _named(QPushButton("Save model…"), "save_model_button", "write the model to one file")
@@ -169,6 +174,7 @@ class Panel(QWidget):
 
     def _build_more(self, rows: QVBoxLayout) -> None:
         self.more = QCollapsible("More")
+        self.more.addWidget(self.budget_label.curve)
         self.pretrain_form = SettingsForm(PretrainSettings, leave_out=("network", "minutes"))
         self.finetune_form = SettingsForm(FinetuneSettings, leave_out=("network", "minutes"))
         for title, form in (("Pre-training", self.pretrain_form), ("Fine-tuning", self.finetune_form)):
@@ -201,7 +207,8 @@ class Panel(QWidget):
         self.add_class_button.clicked.connect(self.session.add_class)
         self.spot_button.clicked.connect(self.session.tour.next_spot)
         self.live_combo.activated.connect(self._on_live)
-        self.history_list.itemClicked.connect(self._on_round_chosen)
+        self.history_list.chosen.connect(self.session.choose_round)
+        self.history_list.pointed.connect(self.session.difference.point_at)
         self.network_choice.weights_wanted.connect(self._on_weights_wanted)
         self.ignored_views.wanted.connect(self._on_views_wanted)
         self.pretrain_form.container.changed.connect(self.ignored_views.renew)
@@ -244,7 +251,8 @@ class Panel(QWidget):
         score = "" if session.model else session.live.sentence(session.classes)
         self.score_label.setText(score)
         self.score_label.setVisible(bool(score))
-        self._show_history()
+        self.history_list.set_value(session.history.cards(), session.history.at)
+        self.finetune_button.setText(f"Fine-tune model {session.branch}" if session.branch else "Fine-tune")
         doing = session.doing
         stopping = session.job is not None and session.job.is_stopping
         self.spot_button.setEnabled(subject is not None)
@@ -307,19 +315,8 @@ class Panel(QWidget):
         self.kept_label.setToolTip(str(keeper.project.folder) if keeper.project else "")
         self.kept_label.setVisible(bool(keeper.sentence()))
 
-    def _show_history(self) -> None:
-        rounds = self.session.history.rounds
-        self.history_list.setVisible(len(rounds) > 1)
-        if self.history_list.count() != len(rounds):
-            self.history_list.clear()
-            self.history_list.addItems([f"{n}  {r.describe()}" for n, r in enumerate(rounds, 1)])
-        self.history_list.setCurrentRow(self.session.history.at)
-
     def _on_live(self, row: int) -> None:
         self.session.set_live(MODES[row])
-
-    def _on_round_chosen(self, _: Any) -> None:
-        self.session.choose_round(self.history_list.currentRow())
 
     def _on_progressed(self, news: list[btunet.Progress]) -> None:
         job = self.session.job

@@ -94,6 +94,7 @@ class Restoring(Writing):
         self._stamp = stamp_of(project.encoder)
         self._encoder = self._load(project.encoder) if self._stamp != NO_FILE else None
         at = self._rounds.index(project.present) if project.present in models else len(models) - 1
+        self.session.effort.add(project.strokes, project.seconds)
         self.session.begin_with(project.classes, self._encoder, list(models.values()), at)
         if not self.is_read_only:
             self.going_on.look(project.checkpoint)

@@ -19,12 +19,15 @@ import btunet
 from btunet.elsewhere import SCRIPT
 
 from . import _layers
+from ._budget import Budget
+from ._difference import Difference
 from ._job import Job
 from ._keeper import Keeper
 from ._learned import Learned
 from ._live import Live
 from ._models import Models
 from ._objects import Objects
+from ._strip import Quality
 from ._tour import Tour
 from ._views import Peek
 from ._writer import export_masks
@@ -56,6 +59,9 @@ class Session(Models):
         self.live = Live(self.spare, self._show_answer, self.tour.on_judged, lambda why: self.said.emit(why, False))
         self.objects = Objects(self)
         self.learned = Learned()
+        self.difference = Difference(self, self._elsewhere)
+        self.budget = Budget()
+        self.quality = Quality(self.difference.seen)
         self.peek = Peek(self._elsewhere)
         self._is_unanswered = False  # strokes came while something else predicted
         self._is_behind = False  # strokes came that the model was not trained with
@@ -71,6 +77,7 @@ class Session(Models):
         self.keeper = Keeper(self)
         self.said.connect(self.keeper.note)
         self.changed.connect(self.keeper.soon)
+        self.changed.connect(self.difference.look)
         super().__init__(viewer)
         viewer.dims.events.current_step.connect(self._on_plane)
         self._ask_for_device()
@@ -84,6 +91,7 @@ class Session(Models):
             "Shift-N": self.tour.last_spot,
             "C": self.tour.next_contradiction,
             "U": self.tour.toggle_doubt,
+            "D": self.difference.toggle,
         }
 
     def _train_or_stop(self) -> None:
@@ -115,7 +123,7 @@ class Session(Models):
         except ValueError as error:
             self.said.emit(str(error), True)
             return
-        encoder = self._encoder_for(stacks[0], settings.network)
+        encoder = self.encoder_for(stacks[0], settings.network)
         look_at = (0, self.subject.plane(self.viewer)) if self.subject else None
         self.learned.expect(self.viewer, self.image)
         kept = self.keeper.pretraining(self.image, settings, views)
@@ -129,7 +137,7 @@ class Session(Models):
             return
         images = self._chosen()
         try:
-            encoder = self._encoder_for(_layers.stack_of(self.image), settings.network)
+            encoder = self.encoder_for(_layers.stack_of(self.image), settings.network)
             self._begin("prepare", images, self.keeper.prepare(images, settings, views, encoder))
         except ValueError as error:
             self.said.emit(str(error), True)
@@ -148,12 +156,13 @@ class Session(Models):
             self.live.rest()  # it was not told of strokes that were taken here
             self.said.emit(str(error), True)
             return
+        start, settings = self.beginning(stacks[0], settings)
         task = self._elsewhere(
             "finetune",
             stacks,
             strokes,
             settings,
-            start_from=self._encoder_for(stacks[0], settings.network),
+            start_from=start,
             classes=tuple(self.classes),
             look_at=(0, self.subjects[images[0]].plane(self.viewer)),
             judged=True,
@@ -162,7 +171,7 @@ class Session(Models):
         self.subjects[images[0]].expect(self.viewer, len(self.classes))
         self._is_behind = False
         painted = sum(int((plane > 0).sum()) for planes in strokes for plane in planes.values())
-        self._began_with = {"painted": painted, "strokes": self.keeper.seen()}
+        self._began_with = {"painted": painted, "strokes": self.keeper.seen(), "effort": self.effort.as_dict()}
         self._begin("finetune", images, task)
 
     def try_out(self, encoder: btunet.Model, settings: btunet.TrialSettings) -> None:
@@ -231,12 +240,6 @@ class Session(Models):
         """Have pairs of views made of the chosen images; ``show`` gets them."""
         self.peek.ask(self._chosen(), settings, show)
 
-    def _encoder_for(self, stack: btunet.Stack, network: str) -> btunet.Model | None:
-        """Return the encoder if it is of this network and was trained on images with as many channels."""
-        encoder = self.encoder
-        fits = encoder is not None and encoder.channels == stack.channels and encoder.network == network
-        return encoder if fits else None
-
     def import_encoder(self, network: str, weights: str) -> None:
         """Make an encoder of weights learned elsewhere: a file, or "imagenet", which downloads them."""
         if self.image is None:
@@ -291,8 +294,8 @@ class Session(Models):
         for job in (self.job, self._scout):
             if job is not None:
                 job.abandon()
-        self.live.rest()
-        self.peek.rest()
+        for other in (self.live, self.peek, self.difference):
+            other.rest()
         self.spare.drop()
         self.keeper.close()
 
@@ -365,7 +368,9 @@ class Session(Models):
             return
         subject.show(self.viewer, done, len(self.classes))
         self.tour.note_doubt(subject, done)
-        if self.doing == "predict":
+        self.difference.seen.take(self.model if self.doing == "predict" else None, image, done)
+        if self.doing == "predict" and self.model is not None:
+            self.quality.take(self.model, self.history.before, image, done)
             subject.predicted.add(done.plane)
         else:  # a model in the making
             subject.predicted.discard(done.plane)
@@ -400,7 +405,7 @@ class Session(Models):
             self.keeper.pretrained(result)
             self.said.emit(f"Pre-trained: {result.describe()}. Fine-tuning will start from it.", False)
         elif kind == "finetune":
-            self.take(result.with_note(**self._began_with))
+            self.take(result.with_note(**self._began_with, **self.difference.seen.picture()))
         elif kind == "prepare":
             self.keeper.adopt(result)
             how = f"start {SCRIPT} in {result.folder} on the other machine (bash or sbatch)"
@@ -442,6 +447,7 @@ class Session(Models):
 
     def _on_plane(self, _: Any = None) -> None:
         self.tour.see_doubt()
+        self.difference.look()
         if self.image is not None and self.subject is not None:
             self.live.look(self.image, self.subject.plane(self.viewer))
         if self.job is not None and self.subject is not None and self.image in self._at_work:
@@ -491,6 +497,8 @@ class Session(Models):
             if event.value in (image, subject.strokes):
                 self.keeper.forget(image)
                 self.tour.doubt.forget(image)
+                self.difference.forget(image)
+                self.quality.forget(image)
         self.live.forget(event.value)
         self.learned.forget(event.value)
         super()._on_removed(event)

@@ -30,17 +30,23 @@ def show_spot(viewer: Viewer, strokes: Any, spot: btunet.Spot) -> None:
     spot
         The place.
     """
-    leading = np.unravel_index(spot.plane, strokes.data.shape[:-2]) if strokes.ndim > 2 else ()
-    middle = strokes.data_to_world((*leading, spot.y, spot.x))
-    offset = viewer.dims.ndim - strokes.ndim
-    for axis in range(len(leading)):
-        viewer.dims.set_point(offset + axis, middle[axis])
+    leading, middle = show_plane(viewer, strokes, spot.plane, (spot.y, spot.x))
     camera = viewer.scene.camera
     side = spot.side * abs(strokes.scale[-1])
     canvas = min(viewer.canvas.size)
     camera.center = (*camera.center[:-2], *middle[-2:])
     camera.zoom = max(camera.zoom, SHARE * canvas / side)
     _mark(viewer, strokes, leading, spot)
+
+
+def show_plane(viewer: Viewer, strokes: Any, plane: int, at: tuple[float, float] = (0, 0)) -> tuple[Any, Any]:
+    """Move the sliders to a plane of a strokes layer; return its index, and where in the world a pixel of it is."""
+    leading = np.unravel_index(plane, strokes.data.shape[:-2]) if strokes.ndim > 2 else ()
+    middle = strokes.data_to_world((*leading, *at))
+    offset = viewer.dims.ndim - strokes.ndim
+    for axis in range(len(leading)):
+        viewer.dims.set_point(offset + axis, middle[axis])
+    return leading, middle
 
 
 def _mark(viewer: Viewer, strokes: Any, leading: Any, spot: btunet.Spot) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from . import _layers
+from ._effort import Effort
 from ._subject import Subject
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Workspace:
         self.image: Image | None = None
         self.also: list[Image] = []  # other images to learn from, painted or not
         self.subjects: dict[Image, Subject] = {}
+        self.effort = Effort()
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         self.choose(self._newest())
@@ -76,6 +78,7 @@ class Workspace:
         subject = Subject(self.viewer, image, len(self.classes), is_first=not self.subjects)
         self.subjects[image] = subject
         subject.on_painted(self._on_painted)
+        self.effort.watch(subject.strokes)
         _layers.bind_keys(subject.strokes, self.keys())
         self.viewer.layers.selection.active = subject.strokes
         subject.strokes.selected_label = _layers.BACKGROUND + 1

@@ -172,6 +172,12 @@ class Writing:
         present = self._rounds[session.history.at] if self._rounds else 0
         if (self.project.classes, self.project.present) != (tuple(session.classes), present):
             self.project = dataclasses.replace(self.project, classes=tuple(session.classes), present=present)
+            self._save_effort()
+
+    def _save_effort(self) -> None:
+        """Have the list written with what was painted so far; not at every stroke, which would write it whole."""
+        if self.project is not None and not self.is_read_only:
+            self.project = dataclasses.replace(self.project, **self.session.effort.as_dict())
             self._store.act(self._save_list)
 
     def _save_list(self) -> None:
@@ -243,6 +249,8 @@ class Writing:
         if self._is_closed:
             return
         self.save(math.inf)
+        if self.project is not None and self.session.effort.strokes != self.project.strokes:
+            self._save_effort()
         self._is_closed = True
         if isalive(self._timer):  # Qt may be gone before us
             self._timer.stop()

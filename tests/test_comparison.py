@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from btunet.comparison import FEWEST, Comparison, compare
+from btunet.comparison import FEWEST, Comparison, Score, compare, right, went_on_from
 from btunet.model import Model
 
 
@@ -51,3 +51,28 @@ def test_too_few_common_strokes_say_nothing() -> None:
 def test_it_is_said_in_words() -> None:
     assert Comparison(-0.042, -0.1, -0.01, 9).describe() == "0.04 lower on 9 held-out strokes"
     assert Comparison(0.1, 0.0, 0.2, 12).describe() == "0.10 higher on 12 held-out strokes"
+
+
+def test_the_score_has_an_interval_that_few_strokes_make_wide() -> None:
+    few, many = right(model(judged([1.0] * 3))), right(model(judged([1.0] * 40)))
+    assert few and many
+    assert few.share == many.share == few.high == 1.0
+    assert few.low < 0.7 and many.low > 0.9
+    both = right(model(judged([0.5] * 6), judged([1.0] * 2, 100, 0)))
+    assert both
+    assert (both.share, both.strokes) == (pytest.approx(0.75), 8)
+    assert both.low < both.share < both.high
+    assert right(Model("unet", 1, ("a", "b"), {})) is None
+    assert Score(0.9, 0.5, 1.0, 7).describe() == "right in 0.90 (0.50 to 1.00) of 7 held-out strokes"
+
+
+def test_a_model_that_was_trained_further_is_compared_with_what_it_was() -> None:
+    first = {"verb": "finetune", "date": "2026-01-01T10:00:00+00:00", "held out": judged([0.2] * 9)}
+    second = {"verb": "finetune", "date": "2026-01-01T11:00:00+00:00", "held out": judged([0.9] * 4, 50)}
+    old = Model("unet", 1, ("a", "b"), {}, history=(first,))
+    new = Model("unet", 1, ("a", "b"), {}, history=(first, {**second, "held out before": judged([0.7] * 4, 50)}))
+    assert went_on_from(new, old)
+    assert not went_on_from(old, new) and not went_on_from(old, old)
+    found = compare(new, old)
+    assert found
+    assert (found.difference, found.strokes) == (pytest.approx(0.2), 4)

@@ -9,7 +9,19 @@ import btunet
 
 SOURCE = Path(btunet.__file__).parent
 LAYERS = (
-    {"errors", "device", "ranks", "health", "task", "settings", "recipes", "replace", "claims"},
+    {
+        "errors",
+        "device",
+        "ranks",
+        "health",
+        "budget",
+        "reliability",
+        "task",
+        "settings",
+        "recipes",
+        "replace",
+        "claims",
+    },
     {
         "images",
         "reading",
@@ -43,6 +55,7 @@ LAYERS = (
     },
     {
         "learner",
+        "ancestry",
         "heldout",
         "comparison",
         "crossfit",

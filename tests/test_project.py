@@ -269,3 +269,19 @@ def test_a_copy_elsewhere_knows_the_images_and_leaves_the_old_one_as_it_is(
     with pytest.raises(BtunetError, match="No space left on device"):
         project.copied_to(tmp_path / "third.btunet")
     assert not list(tmp_path.glob("*third*"))
+
+
+def test_what_was_painted_is_kept_and_nonsense_is_not_believed(tmp_path: Path) -> None:
+    folder = tmp_path / "a.btunet"
+    Project(folder, strokes=12, seconds=61.5).save()
+    assert (Project.open(folder).strokes, Project.open(folder).seconds) == (12, 61.5)
+    whole = json.loads((folder / "project.json").read_text())
+    for painted, expected in (({}, (0, 0.0)), ({"strokes": -3, "seconds": float("nan")}, (0, 0.0))):
+        (folder / "project.json").write_text(json.dumps({**whole, "painted": painted}))
+        assert (Project.open(folder).strokes, Project.open(folder).seconds) == expected
+    del whole["painted"]  # as older versions write it
+    (folder / "project.json").write_text(json.dumps(whole))
+    assert Project.open(folder).strokes == 0
+    (folder / "project.json").write_text(json.dumps({**whole, "painted": [1]}))
+    with pytest.raises(BtunetError, match="broken"):
+        Project.open(folder)

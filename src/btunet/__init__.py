@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .answering import answer as answer
     from .comparison import Comparison as Comparison
+    from .comparison import Score as Score
     from .comparison import compare as compare
     from .comparison import right as right
     from .datasets import find_pairs as find_pairs
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "answering": ["answer"],
-    "comparison": ["Comparison", "compare", "right"],
+    "comparison": ["Comparison", "Score", "compare", "right"],
     "datasets": ["find_pairs"],
     "device": ["describe_device"],
     "errors": ["BtunetError", "Died", "OutOfMemory"],

@@ -1,4 +1,4 @@
-"""Which of two models is better, by strokes that neither had learned."""
+"""How good a model is, and which of two is better, by strokes that they had not learned."""
 
 from __future__ import annotations
 
@@ -36,15 +36,34 @@ class Comparison:
         return f"{abs(self.difference):.2f} {how} on {self.strokes} held-out strokes"
 
 
+@dataclass(frozen=True)
+class Score:
+    """The share of held-out strokes that a model gets right, classes counting the same, 0..1.
+
+    ``low`` and ``high`` bound it with a probability of 95 %, each of the ``strokes`` counting once.
+    """
+
+    share: float
+    low: float
+    high: float
+    strokes: int
+
+    def describe(self) -> str:
+        """Say it in a few words."""
+        return f"right in {self.share:.2f} ({self.low:.2f} to {self.high:.2f}) of {self.strokes} held-out strokes"
+
+
 def compare(new: Model, old: Model, seed: int = 0) -> Comparison | None:
     """Compare two models by the strokes that neither had learned when it was judged by them.
+
+    A model that was trained further is judged by the same strokes before and after.
 
     Returns
     -------
     Comparison or None
         None if there are too few such strokes.
     """
-    now, before = _judgement(new), _judgement(old)
+    now, before = _judgement(new), _judgement(new, "held out before") if went_on_from(new, old) else _judgement(old)
     common = sorted(now.keys() & before.keys())
     if len(common) < FEWEST:
         return None
@@ -58,20 +77,33 @@ def compare(new: Model, old: Model, seed: int = 0) -> Comparison | None:
     return Comparison(float(middle), float(low), float(high), len(common))
 
 
-def right(model: Model) -> tuple[float, int] | None:
-    """Return the share of held-out strokes that a model got right, classes counting the same, and how many they were.
+def went_on_from(new: Model, old: Model) -> bool:
+    """Return whether one model is the other, trained further."""
+    if len(new.history) < 2 or not old.history:
+        return False
+    first, second = new.history[-2], old.history[-1]
+    return bool(first.get("date")) and all(first.get(key) == second.get(key) for key in ("verb", "date", "final"))
+
+
+def right(model: Model, seed: int = 0) -> Score | None:
+    """Return the share of held-out strokes that a model got right.
 
     None if no strokes were held out of its last training.
     """
-    judged = _judgement(model)
-    if not judged:
+    rights: dict[int, list[float]] = {}
+    for key, r in _judgement(model).items():
+        rights.setdefault(key[-1], []).append(r)
+    if not rights:
         return None
-    kinds = {key[-1] for key in judged}
-    shares = [np.mean([r for key, r in judged.items() if key[-1] == kind]) for kind in kinds]
-    return float(np.mean(shares)), len(judged)
+    rng = np.random.default_rng(seed)
+    # Jeffreys' prior: strokes that are all right leave room for one that is not
+    drawn = np.mean([rng.beta(sum(r) + 0.5, len(r) - sum(r) + 0.5, DRAWS) for r in rights.values()], axis=0)
+    low, high = np.percentile(drawn, LEVEL)
+    share = float(np.mean([np.mean(r) for r in rights.values()]))
+    return Score(share, min(float(low), share), max(float(high), share), sum(map(len, rights.values())))
 
 
-def _judgement(model: Model) -> dict[tuple[str, int, int, int], float]:
+def _judgement(model: Model, record: str = "held out") -> dict[tuple[str, int, int, int], float]:
     """Return how much of each stroke a model was right about, by where the stroke begins and its class."""
-    records = model.history[-1].get("held out", ()) if model.history else ()
+    records = model.history[-1].get(record, ()) if model.history else ()
     return {(r["image"], r["plane"], r["pixel"], r["class"]): r["right"] for r in records}

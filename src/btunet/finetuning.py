@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from .ancestry import Ancestry, marks
+from .device import settle
+from .heldout import FOLD
 from .images import Stack, as_stack, check_contrast
 from .labels import check_classes, targets_of_masks, targets_of_strokes
 from .learner import Learner
@@ -62,7 +66,8 @@ def finetune(
         Steps; 0 means never.
     judged
         With strokes: whether a fifth of them, whole ones, is kept back until most of the training is done, so that the
-        model can be compared with others (`compare`); not if a class has fewer than five.
+        model can be compared with others (`compare`); not if a class has fewer than five. A model that is trained
+        further is judged, before and after, by those of them that it had not learned.
 
     Yields
     ------
@@ -104,7 +109,10 @@ def finetune(
     model = beginning(settings.network, stacks, start_from)
     check_channels(model, [*stacks, *(stack for stack, _ in validation)])
 
-    learner = Learner(model, names, stacks, targets, settings, strokes=not dense, judged=judged and not dense)
+    before = Ancestry(start_from, [stack.name for stack in stacks])
+    judged = judged and not dense and before.leaves(targets, FOLD)
+    learner = Learner(model, names, stacks, targets, settings, strokes=not dense, judged=judged)
+    record = _judged_before(learner, before, model)
     learner.validate_on(validation)
     clock = Clock(settings.steps, settings.minutes)
     reply: Reply = None
@@ -133,6 +141,18 @@ def finetune(
     learner.judge()
     named = Model(model.network, model.channels, names, {}, model.normalisation, model.history)
     trained_on = sorted({stacks[i].name for i, _ in learner.annotations.targets})
-    record = {"steps": clock.step, "seconds": round(clock.seconds, 1), "images": trained_on, "dense": dense}
+    record |= {"steps": clock.step, "seconds": round(clock.seconds, 1), "images": trained_on, "dense": dense}
     record |= learner.batch.record | ({"held out": learner.judgement} if learner.judgement else {})
+    record |= {} if dense else {"learned": marks(learner.targets, [stack.name for stack in stacks])}
     return named.trained("finetune", learner.average.state, settings=settings.as_dict(), final=values, **record)
+
+
+def _judged_before(learner: Learner, before: Ancestry, model: Model) -> dict[str, Any]:
+    """Return how right a model that is trained further is about the strokes that are held out now, for the record."""
+    if learner.held_out is None:
+        return {}
+    learner.held_out.pass_over(before)
+    if not learner.held_out.is_on or len(model.classes) != len(learner.names):
+        return {}
+    names = [source.stack.name for source in learner.sources]
+    return {"held out before": learner.held_out.judge(settle(model.build()).eval(), learner.sources, names)}

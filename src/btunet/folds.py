@@ -72,7 +72,7 @@ class Folds:
         for stroke in self.strokes:
             key = stroke.image, stroke.plane
             if stroke.fold == fold and key in rest:
-                window, near = _surroundings(stroke.pixels, self._shapes[key])
+                window, near = surroundings(stroke.pixels, self._shapes[key])
                 rest[key][window][near] = IGNORE
         return {key: target for key, target in rest.items() if (target != IGNORE).any()}
 
@@ -144,7 +144,7 @@ def _connected(target: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
             yield kind, np.ravel_multi_index((y + window[0].start, x + window[1].start), target.shape)
 
 
-def _surroundings(pixels: np.ndarray, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], np.ndarray]:
+def surroundings(pixels: np.ndarray, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], np.ndarray]:
     """Return a window around flat positions of a plane, and where in it something lies within the gap."""
     y, x = np.unravel_index(pixels, shape)
     (top, left), (bottom, right) = (

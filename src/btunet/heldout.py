@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .ancestry import Ancestry
 from .folds import FOLDS, Folds, Stroke
 from .labels import IGNORE, Targets
 from .networks import Network
@@ -32,6 +33,11 @@ class HeldOut:
             self._folds.deal(image, plane, target)
         counts = Counter(stroke.kind for stroke in self._folds.strokes)
         self.is_on = len(counts) > 1 and min(counts.values()) >= FOLDS
+        self._before: Ancestry | None = None
+
+    def pass_over(self, before: Ancestry) -> None:
+        """Judge by no stroke that the model to train further had learned; they are kept back all the same."""
+        self._before = before
 
     def learned(self, image: int, plane: int, target: np.ndarray) -> np.ndarray:
         """Return the part of what is known about a plane that may be learned now: (Y, X) uint8, 255 elsewhere."""
@@ -52,7 +58,11 @@ class HeldOut:
         names
             Of the images, for the record.
         """
-        held = self._folds.of(FOLD)
+        held = [
+            s
+            for s in self._folds.of(FOLD)
+            if not (self._before and self._before.knows(s, sources[s.image].stack.plane_shape))
+        ]
         return [
             {"image": names[s.image], "plane": s.plane, "pixel": int(s.pixels[0]), "class": s.kind, "right": right}
             for s, right in zip(held, rights(network, sources, held), strict=True)

@@ -81,12 +81,16 @@ class Project:
         In the order they were painted; the place of one in this list names its strokes.
     present
         Number of the model that predicts; 0 if there is none.
+    strokes, seconds
+        How much was painted, and how long the hand was at work, as of the last change of this list.
     """
 
     folder: Path
     classes: tuple[str, ...] = ("Background", "Object")
     images: tuple[ImageRecord, ...] = ()
     present: int = 0
+    strokes: int = 0
+    seconds: float = 0.0
 
     @classmethod
     def open(cls, folder: str | Path) -> Project:
@@ -105,10 +109,12 @@ class Project:
                 newer = found["btunet project"]
                 raise BtunetError(f"{folder.name} was written by a newer btunet (format {newer}); update this one")
             images = tuple(_record(entry) for entry in found["images"])
-            return cls(folder, tuple(str(c) for c in found["classes"]), images, int(found["present"]))
+            classes, painted = tuple(str(c) for c in found["classes"]), found.get("painted", {})
+            spent = max(0, int(painted.get("strokes", 0))), _seconds(painted.get("seconds", 0.0))
+            return cls(folder, classes, images, int(found["present"]), *spent)
         except OSError as error:
             raise BtunetError(f"{folder} is not a project, or cannot be read: {error.strerror or error}") from error
-        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise BtunetError(f"{folder.name}/{FILE} is broken ({error}); its strokes and models are whole") from error
 
     def save(self) -> None:
@@ -121,6 +127,7 @@ class Project:
         """
         images = [dataclasses.asdict(image) for image in self.images]
         found = {"btunet project": FORMAT, "classes": self.classes, "images": images, "present": self.present}
+        found["painted"] = {"strokes": self.strokes, "seconds": self.seconds}
         with replacing(self.folder / FILE) as part, part.open("w") as file:
             file.write(json.dumps(found, indent=1))
             file.flush()
@@ -358,6 +365,12 @@ def _written(path: Path, folder: Path) -> str:
     if path.is_relative_to(folder.parent):
         return str(PurePosixPath("..") / path.relative_to(folder.parent).as_posix())
     return str(path)
+
+
+def _seconds(found: Any) -> float:
+    """Return a length of time, 0 for one that cannot be."""
+    seconds = float(found)
+    return seconds if 0 <= seconds < math.inf else 0.0
 
 
 def _record(entry: Any) -> ImageRecord:
