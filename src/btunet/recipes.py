@@ -76,7 +76,7 @@ FINETUNING = {
         balanced=True,
         zoom=(0.8, 1.25),
         light=0.5,
-        guide=0.5,
+        guide=2.0,
         memory=0.98,
         descent=Descent(algorithm="adamw", rate=5e-3, weight_decay=1e-4),
     ),
