@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import btunet
@@ -39,7 +40,8 @@ class Store:
     def send(self) -> None:
         """Begin to write what waits."""
         if self._work is None and self.is_busy:
-            self._work = self._writer.submit(self._write)
+            with suppress(RuntimeError):  # Python itself is ending and takes no more work; `close` writes what is left
+                self._work = self._writer.submit(self._write)
 
     def hear(self) -> str | None:
         """Return why something could not be written, "" if everything was, None if nothing is known yet."""
@@ -77,6 +79,6 @@ class Store:
 
     def close(self) -> None:
         """Write what waits, and return when it is written."""
-        if self._strokes or self._acts:
-            self._writer.submit(self._write)
         self._writer.shutdown(wait=True)
+        if self._strokes or self._acts:
+            self._write()
