@@ -94,5 +94,8 @@ def sampled(maps: list[Tensor], places: Tensor, size: int) -> Tensor:
     ``places``: rows and columns, (2, P) integers; ``size``: side of the image, pixels.
     """
     grid = ((2 * places.flip(0) + 1) / size - 1).T[None, None].float()  # (1, 1, P, 2): x, y from -1 to 1
-    found = [F.grid_sample(m, grid, padding_mode="border", align_corners=False)[0, :, 0] for m in maps]
+    found = []
+    for m in maps:
+        last = 1 - 1 / m.shape[-1]  # middle of the outermost pixel; beyond it the border is repeated
+        found.append(F.grid_sample(m, grid.clamp(-last, last), align_corners=False)[0, :, 0])
     return torch.cat(found).T
