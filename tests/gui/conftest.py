@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import tifffile
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
@@ -159,3 +160,23 @@ def panel_of(viewer: Any) -> Panel:
 
 
 __all__ = ["Path", "Window", "children", "discs", "panel_of"]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """Return the file of a stack."""
+    path = tmp_path / "cells.tif"
+    tifffile.imwrite(path, discs(), photometric="minisblack", metadata={"axes": "ZYX"})
+    return path
+
+
+@pytest.fixture
+def open_file(window: Callable[..., Window]) -> Callable[[Path], Window]:
+    """Return a function that opens a file in a window of its own, as a user does."""
+
+    def open_it(path: Path) -> Window:
+        opened = window()
+        opened.viewer.open(path, plugin="napari")
+        return opened
+
+    return open_it

@@ -17,25 +17,6 @@ def write(path: Path, seed: int) -> None:
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Path:
-    path = tmp_path / "cells.tif"
-    write(path, 0)
-    return path
-
-
-@pytest.fixture
-def open_file(window: Callable[..., Window]) -> Callable[[Path], Window]:
-    """Return a function that opens a file in a window of its own, as a user does."""
-
-    def open_it(path: Path) -> Window:
-        opened = window()
-        opened.viewer.open(path, plugin="napari")
-        return opened
-
-    return open_it
-
-
-@pytest.fixture
 def painted(open_file: Callable[..., Window], image: Path) -> np.ndarray:
     """Return the strokes that were painted before the image was changed."""
     first = open_file(image)

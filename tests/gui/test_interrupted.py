@@ -8,35 +8,15 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-import tifffile
 
 import btunet
 from btunet.checkpoint import Checkpoint
 from btunet.project import Project, folder_beside
 from napari_btunet._interrupted import GoingOn
 
-from .conftest import Window, children, discs
+from .conftest import Window, children
 
 STEPS = 5
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    path = tmp_path / "cells.tif"
-    tifffile.imwrite(path, discs(), photometric="minisblack", metadata={"axes": "ZYX"})
-    return path
-
-
-@pytest.fixture
-def open_file(window: Callable[..., Window]) -> Callable[[Path], Window]:
-    """Return a function that opens a file in a window of its own, as a user does."""
-
-    def open_it(path: Path) -> Window:
-        opened = window()
-        opened.viewer.open(path, plugin="napari")
-        return opened
-
-    return open_it
 
 
 @pytest.fixture

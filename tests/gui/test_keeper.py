@@ -25,25 +25,6 @@ from .conftest import STEPS, Window, discs
 SECONDS = 20  # far more than it takes, for slow machines
 
 
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    path = tmp_path / "cells.tif"
-    tifffile.imwrite(path, discs(), photometric="minisblack", metadata={"axes": "ZYX"})
-    return path
-
-
-@pytest.fixture
-def open_file(window: Callable[..., Window]) -> Callable[[Path], Window]:
-    """Return a function that opens a file in a window of its own, as a user does."""
-
-    def open_it(path: Path) -> Window:
-        opened = window()
-        opened.viewer.open(path, plugin="napari")
-        return opened
-
-    return open_it
-
-
 def kept(folder: Path) -> dict[int, np.ndarray]:
     """Return what is on the disk now, read as another program would."""
     return dict(Project.open(folder).journal(0).replay().planes) if (folder / "project.json").exists() else {}

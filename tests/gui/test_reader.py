@@ -17,26 +17,7 @@ from btunet.project import Project, folder_beside
 from napari_btunet import _places
 from napari_btunet._reader import get_reader, read_project
 
-from .conftest import Window, discs
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    path = tmp_path / "cells.tif"
-    tifffile.imwrite(path, discs(), photometric="minisblack", metadata={"axes": "ZYX"})
-    return path
-
-
-@pytest.fixture
-def open_file(window: Callable[..., Window]) -> Callable[[Path], Window]:
-    """Return a function that opens a file in a window of its own, as a user does."""
-
-    def open_it(path: Path) -> Window:
-        opened = window()
-        opened.viewer.open(path, plugin="napari")
-        return opened
-
-    return open_it
+from .conftest import Window
 
 
 @pytest.fixture
