@@ -25,6 +25,7 @@ from btunet.device import mind_the_machine
 from btunet.labels import IGNORE
 from score import answered
 from strokes.annotation import NEAR, showing_all
+from strokes.finished import finished
 from strokes.hand import Hand
 from strokes.sets import ImageSet, Masks, load, names_in
 
@@ -101,11 +102,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     args = parser.parse_args()
     mind_the_machine()
-    if not args.out.exists():
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(",".join(COLUMNS) + "\n")
-    with args.out.open(newline="") as file:
-        done = {(row["set"], row["seed"], row["turn"]) for row in csv.DictReader(file)}
+    done = finished(args.out, COLUMNS, ("set", "seed", "turn"))
     for name in args.sets or names_in(args.data):
         images = load(args.data, name)
         for seed in range(args.seeds):

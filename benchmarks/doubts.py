@@ -19,6 +19,7 @@ from scipy.ndimage import label
 import btunet
 from btunet.device import mind_the_machine
 from strokes.annotation import begin
+from strokes.finished import finished
 from strokes.sets import ImageSet, Masks, load, names_in
 
 COLUMNS = ("set", "seed", "wrong", "strokes", "doubted", "found", "first")
@@ -57,11 +58,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     args = parser.parse_args()
     mind_the_machine()
-    if not args.out.exists():
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(",".join(COLUMNS) + "\n")
-    with args.out.open(newline="") as file:
-        done = {(row["set"], row["seed"], row["wrong"]) for row in csv.DictReader(file)}
+    done = finished(args.out, COLUMNS, ("set", "seed", "wrong"))
     for name in args.sets or names_in(args.data):
         images = load(args.data, name)
         for seed in range(args.seeds):

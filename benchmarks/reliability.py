@@ -24,6 +24,7 @@ from btunet.device import mind_the_machine
 from btunet.labels import IGNORE
 from btunet.reliability import EARLIER, NEIGHBOURS, UNSURE, Reliability
 from strokes.annotation import begin
+from strokes.finished import finished
 from strokes.sets import ImageSet, Masks, load, names_in
 
 SIGNS = ("sure", "expected", "neighbours", "earlier")
@@ -122,11 +123,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     args = parser.parse_args()
     mind_the_machine()
-    if not args.out.exists():
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(",".join(COLUMNS) + "\n")
-    with args.out.open(newline="") as file:
-        done = {(row["set"], row["seed"]) for row in csv.DictReader(file)}
+    done = finished(args.out, COLUMNS, ("set", "seed"))
     for name in args.sets or names_in(args.data):
         for seed in range(args.seeds):
             if (name, str(seed)) not in done:

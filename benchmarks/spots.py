@@ -33,6 +33,7 @@ from btunet.patches import Annotations, Source, random_place
 from btunet.spots import CONTEXT, SIDE
 from btunet.tiles import forward, predict_plane
 from btunet.windows import Place
+from strokes.finished import finished
 from strokes.hand import Hand
 from strokes.sets import ImageSet, load, names_in
 
@@ -191,11 +192,7 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=8, help="test images of a set, 0 = all")
     args = parser.parse_args()
     mind_the_machine()
-    if not args.out.exists():
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(",".join(COLUMNS) + "\n")
-    with args.out.open(newline="") as file:
-        done = {(row["set"], row["guide"], row["seed"]) for row in csv.DictReader(file)}
+    done = finished(args.out, COLUMNS, ("set", "guide", "seed"))
     for name in args.sets or names_in(args.data):
         images = load(args.data, name)
         for seed, guide in itertools.product(range(args.seeds), GUIDES):

@@ -23,6 +23,7 @@ from strokes.arms import ARMS, Work
 from strokes.bench import Plan, bench, effort_of
 from strokes.bootstrap import difference, paired
 from strokes.features import MARGIN, TILE, Features
+from strokes.finished import finished
 from strokes.report import report
 from strokes.results import Results
 from strokes.rows import COLUMNS, append, read_rows
@@ -319,3 +320,12 @@ def test_efforts_are_seconds_or_steps() -> None:
     assert (effort_of("60s"), effort_of("200steps"), effort_of("")) == ((60.0, 0), (0.0, 200), (0.0, 0))
     with pytest.raises(ValueError, match="write 60s or 200steps"):
         effort_of("fast")
+
+
+def test_a_table_begins_with_its_header_and_its_rows_are_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "rows.csv"
+    assert finished(path, ("set", "seed", "dice"), ("set", "seed")) == set()
+    with path.open("a") as file:
+        file.write("cells,1,0.5\n")
+    assert finished(path, ("set", "seed", "dice"), ("set", "seed")) == {("cells", "1")}
+    assert path.read_text().splitlines() == ["set,seed,dice", "cells,1,0.5"]

@@ -1,7 +1,7 @@
 """An answer to every stroke: what a classifier of pixels makes of the plane in sight, and how good that is.
 
-The classifier (`instant`) is learned anew after every stroke, in less than a second, and shown through the perceptron
-that it teaches (`guide`), part by part around what was painted last. While nothing is asked, strokes are held out in
+The classifier (`instant`) is learned anew after every stroke, in less than a second, and shown part by part around what
+was painted last. While nothing is asked, strokes are held out in
 turn, and Dice is estimated from what classifiers that did not learn them make of them (`crossfit`, `honest`).
 """
 

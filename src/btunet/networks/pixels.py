@@ -14,7 +14,9 @@ from ..device import channels_last
 from .trunk import STRIDES, WIDTHS, Trunk
 
 REACH = 128
-"""How far a tile looks beyond its border, pixels. The trunk sees further, but little depends on that."""
+"""How far a tile looks beyond its border, pixels. The trunk sees further, but little depends on that: with tiles of 128
+pixels, probabilities of classifiers on membranes and nuclei were at most 0.02 from those of the whole plane, on breast
+ultrasound 0.15 (0.006 in the mean)."""
 
 FEATURES = sum(WIDTHS)
 FARTHEST = 4.0  # standard deviations; a feature further off counts as this far

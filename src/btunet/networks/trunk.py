@@ -7,6 +7,7 @@ with weights learned on ImageNet. They come in a package of their own, which pip
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -112,8 +113,8 @@ def trained_trunk(channels: int) -> Trunk:
                 if module is trunk.stem:
                     weight = _for_channels(weight, channels)
                 module.weight.copy_(weight)
-                if module.bias is not None:
-                    module.bias.copy_(bias)
+                assert module.bias is not None
+                module.bias.copy_(bias)
     return trunk.requires_grad_(False)
 
 
@@ -131,7 +132,7 @@ def _weights() -> Mapping[str, Tensor]:
         ) from error
     if hashlib.sha256(content).hexdigest() != SHA256:
         raise BtunetError(f"{file.name} is not the file of weights that is meant; install its package again")
-    found: Mapping[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    found: Mapping[str, Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return found
 
 
