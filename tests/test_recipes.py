@@ -86,7 +86,7 @@ def test_the_recipe_changes_what_is_learned(discs: Any) -> None:
         lambda recipe: pretrain([image], PretrainSettings(recipe=recipe, steps=1, batch=4, patch_size=32)),
         lambda recipe: finetune([image], [mask + 1], FinetuneSettings(recipe=recipe, steps=1, batch=2, patch_size=32)),
     ):
-        ours, theirs = (run(train(recipe)) for recipe in RECIPES)
+        ours, theirs = (run(train(recipe)) for recipe in ("default", "paper"))
         assert ours.network == theirs.network and ours.weights.keys() >= theirs.weights.keys()
         assert any(not np.array_equal(ours.weights[name], weight) for name, weight in theirs.weights.items())
 

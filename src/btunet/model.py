@@ -65,6 +65,11 @@ class Model:
         return not self.classes
 
     @property
+    def learned_masks(self) -> bool:
+        """Whether the last fine-tuning was on dense masks."""
+        return next((bool(r.get("dense")) for r in reversed(self.history) if r.get("verb") == "finetune"), False)
+
+    @property
     def parameters(self) -> int:
         """Number of stored values."""
         return sum(int(w.size) for w in self.weights.values())
@@ -111,9 +116,11 @@ class Model:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = build(self.network, self.channels, classes)
-        new = set() if classes == len(self.classes) else {"head", "pixels"}
+        new = set() if classes == len(self.classes) else {"head", "pixels", "joints"}
         if "pixels" not in new and any(name.startswith("pixels.") for name in self.weights):
             network.begin_with(Pixels(self.channels, classes))
+            if not any(name.startswith("joints.") for name in self.weights):  # of a version that had none
+                network.joints = None
         own = network.state_dict()
         state = {k: torch.tensor(w) for k, w in self.weights.items() if k.split(".")[0] not in new}
         parts = {k.split(".")[0] for k in (state if self.is_encoder else own)} - new
