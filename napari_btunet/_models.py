@@ -20,10 +20,10 @@ class Models(Workspace):
     """A workspace with models."""
 
     def __init__(self, viewer: Viewer) -> None:
+        super().__init__(viewer)
         self.encoder: btunet.Model | None = None
         self.history = History()
-        self._by_hand: btunet.Model | None = None  # by hand
-        super().__init__(viewer)
+        self._by_hand: btunet.Model | None = None
 
     def begin_with(
         self, classes: tuple[str, ...], encoder: btunet.Model | None, models: list[btunet.Model], at: int
