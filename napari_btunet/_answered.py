@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from psygnal import Signal
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 
@@ -28,13 +29,15 @@ SETTLE = 100  # milliseconds after the last dab before strokes are sent on
 class Answered(Work):
     """Work on strokes that are answered."""
 
+    painted = Signal()  # strokes, a moment ago
+
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer)
         self.tour = Tour(self)
         self.live = Live(self.spare, self._show_answer, self.tour.on_judged, lambda why: self.said.emit(why, False))
         self.budget = Budget()
         self._is_unanswered = False  # strokes came while something else predicted
-        self._is_behind = False  # strokes came that the model was not trained with
+        self.is_behind = False  # strokes came that the model was not trained with
         self._settled = QTimer()
         self._settled.setSingleShot(True)
         self._settled.setInterval(SETTLE)
@@ -113,11 +116,12 @@ class Answered(Work):
         self.tour.note_doubt(subject, done)
 
     def _on_painted(self, _: Any = None) -> None:
-        self._is_behind |= self.doing != "finetune" and self.model is not None
+        self.is_behind |= self.doing != "finetune" and self.model is not None
         if self.doing == "finetune" or self.live.mode == "live":
             self._settled.start()
 
     def _send_strokes(self) -> None:
+        self.painted.emit()
         if self.job is None or self.doing != "finetune":
             self._is_unanswered = self.doing in ("predict", "export")
             if self.live.mode == "live":

@@ -136,7 +136,7 @@ class Session(Training):
         elif kind == "export":
             self.exported = result
             files = str(result[0]) if len(result) == 1 else f"{len(result)} files in {result[0].parent}"
-            behind = " (strokes painted since the last fine-tuning are not in it)" if self._is_behind else ""
+            behind = " (strokes painted since the last fine-tuning are not in it)" if self.is_behind else ""
             self.said.emit(f"Exported and checked: {files}{behind}.", False)
 
     def _finish_prediction(self) -> None:
@@ -145,9 +145,7 @@ class Session(Training):
             return
         subject.redraw()
         if subject.is_predicted:
-            more = (
-                "Fine-tune again to use the strokes painted since" if self._is_behind else "Correct with more strokes"
-            )
+            more = "Fine-tune again to use the strokes painted since" if self.is_behind else "Correct with more strokes"
             self.said.emit(f"Predicted. {more}, or export.", False)
         else:
             done = f"{len(subject.predicted)} of {subject.stack.planes}"

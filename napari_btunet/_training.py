@@ -105,7 +105,7 @@ class Training(Answered):
         )
         self.live.rest()
         self.subjects[images[0]].expect(self.viewer, len(self.classes))
-        self._is_behind = False
+        self.is_behind = False
         painted = sum(int((plane > 0).sum()) for planes in strokes for plane in planes.values())
         self._began_with = {"painted": painted, "strokes": self.keeper.seen(), "effort": self.effort.as_dict()}
         self._begin("finetune", images, task)
