@@ -19,8 +19,9 @@ WHILE = {
 BEGIN = "press Q and draw a few strokes on objects, then W and a few on the background."
 BOTH = "Objects (Q) and background (W) are both needed: paint a few strokes of each."
 WHERE = "Press N: it takes you to where strokes tell the most. Paint what is there, of each class."
-TRAIN = "Press T to fine-tune a network, or N for one more place to paint."
 AGAIN = "Press T to learn the new strokes too, or N for one more place to paint."
+ALONE = "Press T to fine-tune a network, N for one more place to paint, or export what the strokes say."
+OUTDONE = "The strokes alone do better than the network so far: press N and paint more, or export."
 USE = "Export, or look at the bright planes of the strip, correct them with strokes, and press T again."
 
 
@@ -32,9 +33,11 @@ def next_step(session: Session) -> str:
         return WHILE[session.doing]
     if not any(subject.ledger.is_painted for subject in session.subjects.values()):
         return _begin(session)
-    if session.model is not None:
+    if session.model is not None and not session.model.is_instant:
         return AGAIN if session.is_behind else USE
-    return TRAIN if session.live.estimates else WHERE if session.live.answers else BOTH
+    if any(each.alone is not None and each.alone.is_worse for each in session.history.rounds):
+        return OUTDONE
+    return ALONE if session.live.estimates or session.model else WHERE if session.live.answers else BOTH
 
 
 def _begin(session: Session) -> str:

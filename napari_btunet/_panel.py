@@ -82,7 +82,8 @@ class Panel(Column):
         self.device_label.setText(session.device)
         self._show_keeper()
         self.class_list.set_value(session.classes, int(subject.strokes.selected_label) if subject else 0)
-        score = "" if session.model else session.live.sentence(session.classes)
+        is_answered = session.model is None or session.model.is_instant
+        score = "" if not is_answered else session.live.sentence(session.classes)
         self.score_label.setText(score)
         self.score_label.setVisible(bool(score))
         self.history_list.set_value(session.history.cards(), session.history.at)
@@ -104,7 +105,7 @@ class Panel(Column):
             button.setEnabled(not doing and is_open)
         self.finetune_button.setEnabled(doing in ("", "pretrain", "predict") and is_open)
         for button in (self.predict_button, self.export_button):
-            button.setEnabled(not doing and session.model is not None and is_open)
+            button.setEnabled(not doing and is_open and bool(session.model or session.live.answers))
         self.save_button.setEnabled(bool(session.model or session.encoder))
         self.learned_check.setVisible(doing == "pretrain" or session.encoder is not None)
         self.stop_button.setEnabled(session.job is not None and not session.job.is_stopping)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from ._subject import Subject
-
-NO_MODEL = "There is no model yet: fine-tune one, or open one."
 
 
 class Session(Training):
@@ -51,16 +50,30 @@ class Session(Training):
             self.train_wanted.emit()
 
     def predict(self) -> None:
-        """Predict the chosen image with the present model, the visible plane first."""
+        """Predict the chosen image, the visible plane first: with the model, or with what the strokes alone say."""
+        if self.subject is None:
+            self.said.emit(NO_IMAGE, True)
+        elif self.model is None or self._is_stale:
+            self.classify()
+        else:
+            self._predict_with_model()
+
+    @property
+    def _is_stale(self) -> bool:
+        """Whether the model is one that could know the latest strokes in a second, and does not."""
+        return self.model is not None and self.model.is_instant and self.is_behind
+
+    def _predict_with_model(self, then: Callable[[], None] | None = None) -> None:
+        """Predict the chosen image with the present model, then go on with something else."""
         subject = self.subject
         if subject is None or self.model is None:
-            self.said.emit(NO_IMAGE if subject is None else NO_MODEL, True)
             return
         self.live.rest()
         subject.predicted.clear()
         subject.expect(self.viewer, len(self.classes))
         task = self._elsewhere("predict", self.model, [subject.stack], look_at=(0, subject.plane(self.viewer)))
         self._begin("predict", [subject.image], task)
+        self._then = then
 
     def after_predicting(self, then: Callable[[], None]) -> None:
         """Predict the chosen image, or say what is missing, then go on with something else if all was predicted."""
@@ -73,9 +86,9 @@ class Session(Training):
         subject = self.subject
         if self.doing:
             self.said.emit(f"Wait until the work is done ({self.doing}), or stop it, then export.", True)
-        elif subject is None or self.model is None:
-            self.said.emit(NO_IMAGE if subject is None else NO_MODEL, True)
-        elif subject.prediction is None or not subject.is_predicted:
+        elif subject is None:
+            self.said.emit(NO_IMAGE, True)
+        elif self.model is None or self._is_stale or subject.prediction is None or not subject.is_predicted:
             self.after_predicting(lambda: self.export(path))
         else:
             self._begin("export", [subject.image], export_masks(path, subject.prediction.data, subject.stack))
@@ -87,7 +100,7 @@ class Session(Training):
             return
         super().choose_round(number)
         if not self.doing:
-            self.predict()
+            self._predict_with_model()
 
     # ------------------------------------------------------------------------------------------ what happens
 
@@ -102,14 +115,23 @@ class Session(Training):
                 self.keeper.going_on.fail(result)
         elif how == "done":
             self._take(kind, result)
-            if kind == "finetune" and then is None and self.image in self._at_work:
-                then = self.predict
+            then = self._next(kind, then)
         self.changed.emit()
         if then is not None and how != "failed":
             then()
         elif self._is_unanswered and self.live.mode == "live":
             self._is_unanswered = False
             self.answer()
+
+    def _next(self, kind: str, then: Callable[[], None] | None) -> Callable[[], None] | None:
+        """Return what follows a job that is done: models predict, and a network that is outdone gives way."""
+        if kind == "classify":
+            return partial(self._predict_with_model, then)
+        if kind != "finetune" or then is not None or self.image not in self._at_work:
+            return then
+        is_new = self.history.rounds[-1].model is self.model
+        is_instant = self.model is not None and self.model.is_instant
+        return self.classify if is_instant or (is_new and self.is_outdone) else self.predict
 
     def _take(self, kind: str, result: Any) -> None:
         """Keep the result of a job, and say so."""
@@ -120,7 +142,7 @@ class Session(Training):
             self.encoder = result
             self.keeper.pretrained(result)
             self.said.emit(f"Pre-trained: {result.describe()}. Fine-tuning will start from it.", False)
-        elif kind == "finetune":
+        elif kind in ("finetune", "classify"):
             self.take(result.with_note(**self._began_with, **self.difference.seen.picture()))
         elif kind == "prepare":
             self.keeper.adopt(result)

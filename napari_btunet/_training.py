@@ -106,9 +106,25 @@ class Training(Answered):
         self.live.rest()
         self.subjects[images[0]].expect(self.viewer, len(self.classes))
         self.is_behind = False
+        self._note_beginning(strokes)
+        self._begin("finetune", images, task)
+
+    def classify(self) -> None:
+        """Make a model of what the strokes alone say, to predict whole stacks with it."""
+        try:
+            images, *given = self._to_learn_from()
+        except ValueError as error:
+            self.said.emit(str(error), True)
+            return
+        self.live.rest()  # it was not told of strokes that were taken here
+        self.is_behind = False
+        self._note_beginning(given[1])
+        self._begin("classify", images, self._elsewhere("classify", *given, tuple(self.classes)))
+
+    def _note_beginning(self, strokes: list[btunet.Strokes]) -> None:
+        """Note what the model that is made now will have seen."""
         painted = sum(int((plane > 0).sum()) for planes in strokes for plane in planes.values())
         self._began_with = {"painted": painted, "strokes": self.keeper.seen(), "effort": self.effort.as_dict()}
-        self._begin("finetune", images, task)
 
     def try_out(self, encoder: btunet.Model, settings: btunet.TrialSettings) -> None:
         """Find out whether an encoder helps, by strokes held out of trainings with it and without it."""

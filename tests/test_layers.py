@@ -78,7 +78,17 @@ LAYERS = (
         "verdict",
         "verdict_picture",
     },
-    {"pretraining", "previewing", "finetuning", "answering", "prediction", "streaming", "evaluation", "elsewhere"},
+    {
+        "pretraining",
+        "previewing",
+        "finetuning",
+        "answering",
+        "classifying",
+        "prediction",
+        "streaming",
+        "evaluation",
+        "elsewhere",
+    },
     {"studies", "jobs", "inventory", "trials"},
     {"cli", "__init__", "__main__"},
 )

@@ -115,7 +115,8 @@ class _Answerer:
         seed: int,
     ) -> None:
         self.answers = 0
-        self._model = model if model and len(model.classes) == len(classes) else None
+        fits = model is not None and len(model.classes) == len(classes) and not model.is_instant
+        self._model = model if fits else None
         self._network = settle(self._model.build()).eval() if self._model else None
         normalisation = self._model.normalisation if self._model else Normalisation()
         self._sources = [Source(stack, normalisation) for stack in stacks]

@@ -6,11 +6,15 @@ from typing import Any
 import pytest
 
 import btunet
+from napari_btunet._history import Round
 from napari_btunet._interrupted import Interrupted
-from napari_btunet._next import AGAIN, BOTH, TRAIN, USE, WHERE, WHILE, next_step
+from napari_btunet._next import AGAIN, ALONE, BOTH, OUTDONE, USE, WHERE, WHILE, next_step
 
 from .conftest import discs
 
+NETWORK = btunet.Model("unet", 1, ("a", "b"), {})
+CLASSIFIER = NETWORK.trained("classify", {})
+WORSE = btunet.Comparison(-0.2, -0.3, -0.1, 6)
 INTERRUPTED = Interrupted(btunet.PretrainSettings(), btunet.ViewSettings(), 40)
 
 
@@ -19,10 +23,12 @@ def session(painted: bool = False, **state: Any) -> Any:
     live = SimpleNamespace(answers=state.pop("answers", 0), estimates=state.pop("estimates", None))
     going_on = SimpleNamespace(found=state.pop("interrupted", None))
     subject = SimpleNamespace(ledger=SimpleNamespace(is_painted=painted))
+    history = SimpleNamespace(rounds=state.pop("rounds", []))
     found = {"subject": subject, "subjects": {0: subject}, "doing": "", "encoder": None, "model": None}
     return SimpleNamespace(
         **{**found, "is_behind": False, **state},
         live=live,
+        history=history,
         keeper=SimpleNamespace(going_on=going_on),
         understood=lambda: "Open an image.",
     )
@@ -40,10 +46,12 @@ def session(painted: bool = False, **state: Any) -> Any:
         ({"painted": True, "doing": "pretrain"}, BOTH),
         ({"painted": True, "answers": 1}, WHERE),
         ({"painted": True, "answers": 1, "estimates": {}}, WHERE),
-        ({"painted": True, "answers": 4, "estimates": {1: object()}}, TRAIN),
+        ({"painted": True, "answers": 4, "estimates": {1: object()}}, ALONE),
         ({"painted": True, "doing": "finetune"}, WHILE["finetune"]),
-        ({"painted": True, "model": object()}, USE),
-        ({"painted": True, "model": object(), "is_behind": True}, AGAIN),
+        ({"painted": True, "model": NETWORK}, USE),
+        ({"painted": True, "model": NETWORK, "is_behind": True}, AGAIN),
+        ({"painted": True, "model": CLASSIFIER, "is_behind": True}, ALONE),
+        ({"painted": True, "model": CLASSIFIER, "rounds": [Round(NETWORK, 0, "", "", alone=WORSE)]}, OUTDONE),
     ],
 )
 def test_the_next_step_follows_from_what_there_is(state: Any, said: str) -> None:
