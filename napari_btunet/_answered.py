@@ -73,6 +73,12 @@ class Answered(Work):
         look_at = list(stacks).index(subject.image), subject.plane(self.viewer)
         self.live.ask(list(stacks.items()), ledgers, self.classes, look_at, self.model)
 
+    def choose_class(self, label: int) -> None:
+        """Paint with this label from now on; what answers the strokes gets ready meanwhile."""
+        super().choose_class(label)
+        if self.live.mode == "live" and not self.live.is_working:
+            self.answer(unpainted=True)
+
     def set_live(self, mode: str) -> None:
         """Answer every stroke ("live"), those painted so far ("once"), or none ("off")."""
         self.live.mode = mode

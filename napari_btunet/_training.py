@@ -53,6 +53,7 @@ class Training(Answered):
         kept = self.keeper.pretraining(self.image, settings, views)
         task = self._elsewhere("pretrain", stacks, settings, views=views, start_from=encoder, look_at=look_at, **kept)
         self._begin("pretrain", images, task)
+        self.spare.prepare()  # the first stroke comes soon
 
     def run_elsewhere(self, settings: btunet.PretrainSettings, views: btunet.ViewSettings | None = None) -> None:
         """Ready the project for pre-training on another machine; the encoder is taken in when it is there."""

@@ -65,6 +65,7 @@ LAYERS = (
         "guide",
         "measures",
         "model",
+        "parts",
         "objects",
         "checkpoint",
         "memory",

@@ -51,7 +51,8 @@ class Guide:
         self._classes, self._size, self._seed, self._windows = classes, size, seed, windows
         self.pixels = untaught(self._sources, classes, seed)
         self.memory = Memory(self.pixels)
-        self.learn()
+        if annotations.classes:
+            self.learn()
 
     def learn(self) -> None:
         """Learn the strokes anew; whatever holds ``pixels`` knows them then."""
