@@ -178,7 +178,8 @@ def test_what_is_in_sight_is_looked_at_before_the_second_class_and_not_again(mon
     values = strokes_on(image, 2)
     task = answer([image], [{0: np.where(values == 1, 1, 0)}], CLASSES, (0, 0))
     until(task, lambda p: p.spots is not None, most=500)
-    until(task, lambda p: p.spots is not None, Steer((0, 1)), most=500)
+    task.send(Steer((0, 1)))
+    next(task)
     assert looked == [0, 1]
     said = until(task, lambda p: bool(p.planes), Steer((0, 0), {0: {0: values}}))
     assert agreement(assembled(said, image.shape)) > 0.97
