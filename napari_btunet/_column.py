@@ -14,6 +14,7 @@ from ._cards import Cards
 from ._changed import ChangedImage
 from ._classes import ClassList
 from ._form import SettingsForm
+from ._keys import listed
 from ._learned import HealthLabel, LearnedCheck
 from ._network import NetworkChoice
 from ._next import NextStep
@@ -53,7 +54,7 @@ class Column(QWidget):
     def _next(self, rows: QVBoxLayout) -> None:
         self.next_label = NextStep(self.session)
         self.status_label = sentence("status_label")
-        self.status_label.setMinimumHeight(2 * self.fontMetrics().height())  # what is below stays where it is
+        self.status_label.setMinimumHeight(2 * self.fontMetrics().height())
         self.progress = ProgressRow()
         self.progress_bar, self.stop_button = self.progress.bar, self.progress.stop_button
         _add(rows, self.next_label, self.status_label, self.progress)
@@ -109,10 +110,23 @@ class Column(QWidget):
     def _more(self, rows: QVBoxLayout) -> None:
         self.more = QCollapsible("More")
         self.more.setObjectName("more")
-        for part in (self._answers, self._pretraining, self._finetuning, self._models, self._objects, self._project):
+        for part in (
+            self._keys,
+            self._answers,
+            self._pretraining,
+            self._finetuning,
+            self._models,
+            self._objects,
+            self._project,
+        ):
             for widget in part():
                 self.more.addWidget(widget)
         rows.addWidget(self.more)
+
+    def _keys(self) -> list[QWidget]:
+        self.keys_label = sentence("keys_label")
+        self.keys_label.setText(listed())
+        return [heading("Keys, on the strokes layer"), self.keys_label]
 
     def _answers(self) -> list[QWidget]:
         self.live_combo = named(QComboBox(), "live_combo", "what strokes say of other pixels, shown at once")

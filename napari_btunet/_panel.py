@@ -124,9 +124,7 @@ class Panel(Column):
         """Show that a job began or that none runs."""
         self._job = self.session.job
         self.losses.clear()
-        self.progress.set_value(0)
-        if self._job is not None:
-            self.status_label.setText("Starting the background process …")
+        self.progress.set_value(0, "Starting the background process …")
 
     def _show_images(self) -> None:
         images = self.session.images
@@ -161,8 +159,7 @@ class Panel(Column):
         if not isalive(self) or job is None:
             return
         self.losses.take(news)
-        self.progress.set_value(job.pace.fraction)
-        self.status_label.setText("Stopping …" if job.is_stopping else job.pace.sentence())
+        self.progress.set_value(job.pace.fraction, "Stopping …" if job.is_stopping else job.pace.sentence())
 
     def _on_said(self, sentence: str, is_error: bool) -> None:
         if not isalive(self):

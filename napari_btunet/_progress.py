@@ -13,24 +13,30 @@ from ._parts import named, sentence
 
 
 class ProgressRow(QWidget):
-    """A bar and the button that stops; not to be seen while nothing runs, but its place is kept."""
+    """A bar, the button that stops, and a sentence; not to be seen while nothing runs, but its place is kept."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bar = named(QProgressBar(), "progress_bar", "how far the work is")
         self.stop_button = named(QPushButton("Stop"), "stop_button", "stop, and keep what was learned")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        self.label = sentence("progress_label")
+        self.label.setMinimumHeight(2 * self.fontMetrics().height())  # what is below stays where it is
+        row = QHBoxLayout()
         row.addWidget(self.bar, 1)
         row.addWidget(self.stop_button)
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addLayout(row)
+        rows.addWidget(self.label)
         policy = self.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self.setSizePolicy(policy)
 
-    def set_value(self, fraction: float) -> None:
-        """Show a part that is done, 0..1; 0 while nobody knows."""
+    def set_value(self, fraction: float, said: str) -> None:
+        """Show a part that is done, 0..1, 0 while nobody knows, and say how it goes on."""
         self.bar.setRange(0, 1000 if fraction else 0)  # 0 to 0 is "busy"
         self.bar.setValue(round(1000 * fraction))
+        self.label.setText(said)
 
 
 class Losses(QWidget):
