@@ -61,7 +61,8 @@ class Column(QWidget):
 
     def _image(self, rows: QVBoxLayout) -> None:
         self.image_combo = named(QComboBox(), "image_combo", "the image you paint on")
-        self.understood_label, self.kept_label = sentence("understood_label"), sentence("kept_label")
+        self.understood_label, self.device_label = sentence("understood_label"), sentence("device_label")
+        self.kept_label = sentence("kept_label")
         self.changed_image = ChangedImage(self.session)
         self.also_label = QLabel("Also learn from")
         self.also_list = named(QListWidget(), "also_list", "more images to learn from, painted or not")
@@ -69,7 +70,7 @@ class Column(QWidget):
         form = QFormLayout()
         form.addRow("Image", self.image_combo)
         rows.addLayout(form)
-        told = (self.understood_label, self.kept_label, self.changed_image)
+        told = (self.understood_label, self.device_label, self.kept_label, self.changed_image)
         _add(rows, *told, self.also_label, self.also_list)
 
     def _pretrain(self, rows: QVBoxLayout) -> None:
@@ -160,9 +161,8 @@ class Column(QWidget):
         return [heading("Objects"), self.objects_section]
 
     def _project(self) -> list[QWidget]:
-        self.device_label = sentence("device_label")
         self.project_buttons = ProjectButtons(self.session)
-        return [heading("Project and machine"), self.project_buttons, self.device_label]
+        return [heading("Project"), self.project_buttons]
 
 
 def _add(rows: QVBoxLayout, *widgets: QWidget) -> None:
