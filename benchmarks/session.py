@@ -3,8 +3,9 @@
     xvfb-run -a -s "-screen 0 1400x900x24" .venv/bin/python benchmarks/session.py STACK MASKS OUT [--minutes 1]
 
 STACK is opened in napari and the panel from its menu; everything after that is a click, a key or a stroke that is drawn
-with the mouse inside what MASKS say (0 = background, all else = object). OUT gets a picture of the window at each step.
-Prints seconds and actions of every step, and Dice of the exported masks against MASKS. The files are not touched.
+with the mouse inside what MASKS say (0 = background, all else = object). If both are folders, the images that have the
+size of most (at most 30) are opened as a stack. OUT gets a picture of the window at each step. Prints seconds and
+actions of every step, and Dice of the exported masks against MASKS. The files are not touched.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ import mouse
 from btunet.metrics import count
 from napari_btunet import demo
 
+MOST = 30  # planes of a stack that is made of files
 REACH = 40  # pixels around a suggested place in which a stroke is drawn
 
 
@@ -37,20 +40,20 @@ class User:
 
     Parameters
     ----------
-    stack
-        The file that is opened.
+    files
+        One that is a stack, or planes of one size.
     truth
         (planes, Y, X), true on objects.
     out
         Folder for the pictures.
     """
 
-    def __init__(self, stack: Path, truth: np.ndarray, out: Path) -> None:
+    def __init__(self, files: list[Path], truth: np.ndarray, out: Path) -> None:
         self.truth, self.out, self.rng = truth, out, np.random.default_rng(0)
         self.actions = self.strokes = self.steps = 0
         self.viewer = napari.Viewer()
         self.viewer.window.resize(1400, 900)
-        self.viewer.open(stack, plugin="napari")
+        self.viewer.open(files if len(files) > 1 else files[0], plugin="napari", stack=len(files) > 1)
         _, self.panel = self.viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
         self.session = self.panel.session
         self.canvas = self.viewer.window._qt_viewer.canvas.native
@@ -135,6 +138,18 @@ def play(user: User, minutes: float, target: Path) -> None:
     user.did("exported and checked")
 
 
+def read(path: Path) -> np.ndarray:
+    return np.asarray(btunet.read(path).data) > 0
+
+
+def planes_in(images: Path, masks: Path) -> tuple[list[Path], np.ndarray]:
+    """Return files of planes of one size, that of most, and where their objects are."""
+    pairs = [(image, read(masks / image.name)) for image in sorted(images.glob("*.png"))]
+    size, _ = Counter(mask.shape for _, mask in pairs).most_common(1)[0]
+    chosen = [(image, mask) for image, mask in pairs if mask.shape == size][:MOST]
+    return [image for image, _ in chosen], np.stack([mask for _, mask in chosen])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("stack", type=Path)
@@ -143,11 +158,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    truth = np.asarray(btunet.read(args.masks).data) > 0
+    files, truth = planes_in(args.stack, args.masks) if args.stack.is_dir() else ([args.stack], read(args.masks))
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(shutil.copy(args.stack, folder))  # the project is made beside it
+        copies = [Path(shutil.copy(file, folder)) for file in files]  # the project is made beside it
         print("| step | what | seconds | actions + strokes so far |\n|---|---|---|---|")
-        user = User(copy, truth, args.out)
+        user = User(copies, truth, args.out)
         play(user, args.minutes, Path(folder) / "masks.tif")
         made = np.asarray(btunet.read(Path(folder) / "masks.tif").data)
         dice = count(made.astype(np.uint8), truth.astype(np.uint8), 2)[1].scores["dice"]

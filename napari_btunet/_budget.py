@@ -67,7 +67,7 @@ def sentence(effort: Effort, said: Forecast | str) -> str:
     if isinstance(said, str):
         return f"{effort.describe()} of painting"
     if said.may_stop:
-        return f"{effort.describe()}. You can stop: {said.more:.0f} more bring less than {max(said.high, 0.01):.2f}"
+        return f"{effort.describe()}. You can stop: {said.more:.0f} more bring less than {max(said.most, 0.01):.2f}"
     return f"{effort.describe()}. {said.more:.0f} more: +{said.gain:.2f} ({said.low:.2f} to {said.high:.2f})"
 
 

@@ -11,6 +11,8 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from ._layers import BACKGROUND, colour_of
 
+MOST = 6  # rows in sight
+
 
 class ClassList(QListWidget):
     """Shows one row per class; a click chooses it, a double click renames it."""
@@ -36,6 +38,7 @@ class ClassList(QListWidget):
             self.clear()
             for row, name in enumerate(names):
                 self.addItem(self._item(row + BACKGROUND, name))
+            self.setFixedHeight(min(len(names), MOST) * self.sizeHintForRow(0) + 2 * self.frameWidth())
         self.setCurrentRow(label - BACKGROUND)
         self.blockSignals(was)
 
@@ -47,10 +50,6 @@ class ClassList(QListWidget):
         key = "W" if label == BACKGROUND else "Q"
         item.setToolTip(f"Label {label}. {key} chooses it on the strokes layer; double-click to rename.")
         return item
-
-    def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
-        """Be as high as four rows."""
-        return QSize(super().sizeHint().width(), 4 * (self.sizeHintForRow(0) if self.count() else 20) + 8)
 
     def _on_clicked(self, item: QListWidgetItem) -> None:
         self.chosen.emit(self.row(item) + BACKGROUND)

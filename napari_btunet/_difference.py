@@ -17,7 +17,7 @@ from ._thumbnail import lines_of
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from ._session import Session
+    from ._models import Models
 
 MOST = 2**26  # pixels of predictions that are remembered, the latest
 
@@ -67,7 +67,7 @@ class Difference:
         Returns a task in another process, which predicts what was not predicted yet.
     """
 
-    def __init__(self, session: Session, elsewhere: Callable[..., btunet.Task[Any]]) -> None:
+    def __init__(self, session: Models, elsewhere: Callable[..., btunet.Task[Any]]) -> None:
         self.seen = Seen()
         self._session, self._elsewhere = session, elsewhere
         self._layers: dict[Image, Image] = {}

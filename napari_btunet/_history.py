@@ -35,6 +35,7 @@ class Round:
     strokes: int = 0  # that it saw; 0 if it does not tell
     seconds: float = 0.0  # of training
     picture: tuple[str, ...] = ()
+    alone: btunet.Comparison | None = None  # with the instant classifier
 
     @classmethod
     def of(cls, model: btunet.Model) -> Round:
@@ -50,6 +51,7 @@ class Round:
             len(record.get("learned", ())),
             float(record.get("seconds", 0.0)),
             checked(record.get("picture")),
+            btunet.compare_with_classifier(model),
         )
 
     def describe(self) -> str:
@@ -75,6 +77,10 @@ class Round:
         if self.strokes:
             added = self.strokes - before.strokes if before and before.strokes else 0
             parts.append(f"{self.strokes} strokes" + f" ({added:+})" * bool(added))
+        if self.model.is_instant:
+            parts.append("the strokes alone")
+        if self.alone is not None:
+            parts.append(f"{self.alone.difference:+.2f} to the strokes alone")
         if self.seconds:
             parts.append(f"{self.seconds:.0f} s" if self.seconds < 90 else f"{self.seconds / 60:.0f} min")
         if parent is not None:

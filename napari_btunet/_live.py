@@ -83,6 +83,7 @@ class Live:
     ) -> None:
         self.mode = MODES[0]
         self.estimates: Mapping[int, btunet.Estimate] | None = None  # None: nothing was judged yet
+        self.answers = 0  # so far
         self.trail = Trail()
         self.doubts: list[tuple[Image, btunet.Spot]] | None = None  # strokes that contradict the others; None as above
         self._doubted = -1  # the one the user was taken to
@@ -141,6 +142,7 @@ class Live:
             if job is not self._job:  # what an older one still has to say
                 return
             for progress in news:
+                self.answers = max(self.answers, progress.step)
                 for part in progress.planes:
                     self._show(images[part.image][0], part)
                 if progress.estimates is not None:

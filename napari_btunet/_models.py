@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 
+BOTH = "So they go on answering; the list of models has both."
+
+
 class Models(Workspace):
     """A workspace with models."""
 
     def __init__(self, viewer: Viewer) -> None:
+        super().__init__(viewer)
         self.encoder: btunet.Model | None = None
         self.history = History()
-        self._by_hand: btunet.Model | None = None  # by hand
-        super().__init__(viewer)
+        self._by_hand: btunet.Model | None = None
 
     def begin_with(
         self, classes: tuple[str, ...], encoder: btunet.Model | None, models: list[btunet.Model], at: int
@@ -39,6 +42,12 @@ class Models(Workspace):
     def model(self) -> btunet.Model | None:
         """The model that predicts."""
         return self.history.present
+
+    @property
+    def is_outdone(self) -> bool:
+        """Whether the present model is worse, beyond doubt, than what the strokes alone say."""
+        found = btunet.compare_with_classifier(self.model) if self.model else None
+        return found is not None and found.is_worse
 
     @property
     def branch(self) -> int:
@@ -123,9 +132,14 @@ class Models(Workspace):
         for subject in self.subjects.values():
             subject.predicted.clear()
         compared = f" ({found.describe()} than the one before)" if found else ""
+        alone = btunet.compare_with_classifier(model)
         if found is not None and found.is_worse:
             self.said.emit(
                 f"The new model is worse{compared}, so the one before stays; the list of models has both.", False
             )
+        elif alone is not None and alone.is_worse:
+            self.said.emit(f"The strokes alone do better: the new model is {alone.describe()}. {BOTH}", False)
+        elif model.is_instant:
+            self.said.emit(f"Learned: {model.describe()}.", False)
         else:
             self.said.emit(f"Fine-tuned{compared}: {model.describe()}.", False)

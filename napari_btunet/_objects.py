@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import btunet
 from btunet.task import titled
 
 from . import _layers
+from ._files import beside
 from ._form import SettingsForm
 from ._writer import mask_of
 
@@ -128,13 +128,11 @@ class ObjectsSection(QWidget):
     ----------
     session
         That of the viewer.
-    beside
-        Gives a path beside the chosen image that ends as asked for.
     """
 
-    def __init__(self, session: Session, beside: Callable[[str], Path]) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self._session, self._beside = session, beside
+        self._session = session
         self.form = SettingsForm(btunet.ObjectSettings)
         self.make_button = QPushButton("Make objects")
         self.make_button.setObjectName("make_objects_button")
@@ -165,6 +163,8 @@ class ObjectsSection(QWidget):
         self._session.objects.make(self.form.value())
 
     def _on_table(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Export table", str(self._beside("_objects.csv")), TABLE)
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Export table", str(beside(self._session.image, "_objects.csv")), TABLE
+        )
         if path:
             self._session.objects.export(Path(path if path.lower().endswith(".csv") else f"{path}.csv"))

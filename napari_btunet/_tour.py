@@ -12,7 +12,7 @@ from ._spots import show_spot
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from ._session import Session
+    from ._answered import Answered
     from ._subject import Subject
 
 Found = tuple["Image", btunet.Spot]
@@ -27,7 +27,7 @@ class Tour:
         Its live answers know the places.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Answered) -> None:
         self._session = session
         self.doubt = Doubt()
         self._wants_spot = False

@@ -38,7 +38,6 @@ class Workspace:
         self.effort = Effort()
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
-        self.choose(self._newest())
 
     @property
     def viewer(self) -> Viewer:

@@ -9,6 +9,7 @@ import pytest
 
 from btunet.answering import PART, answer
 from btunet.honest import ENOUGH
+from btunet.parts import Parts
 from btunet.task import Progress, Reply, Steer, Task
 
 CLASSES = ("background", "object")
@@ -167,3 +168,20 @@ def test_the_same_strokes_give_the_same_answer_however_they_came() -> None:
     next(task)
     later = task.send(Steer(strokes={0: {0: all_}}))
     np.testing.assert_array_equal(at_once.planes[0].mask, later.planes[0].mask)
+
+
+def test_what_is_in_sight_is_looked_at_before_the_second_class_and_not_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    real = Parts._features
+    monkeypatch.setattr(Parts, "_features", lambda *given: looked.append(given[2][1]) or real(*given))  # type: ignore[func-returns-value]
+    image = halves(planes=2)
+    values = strokes_on(image, 2)
+    task = answer([image], [{0: np.where(values == 1, 1, 0)}], CLASSES, (0, 0))
+    until(task, lambda p: p.spots is not None, most=500)
+    task.send(Steer((0, 1)))
+    next(task)
+    assert looked == [0, 1]
+    said = until(task, lambda p: bool(p.planes), Steer((0, 0), {0: {0: values}}))
+    assert agreement(assembled(said, image.shape)) > 0.97
+    assert looked == [0, 1]
+    task.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from btunet.budget import FEWEST, NOISIEST, WORTH, Forecast, forecast
+from btunet.budget import FEWEST, NOISIEST, WANDER, WORTH, Forecast, forecast
 
 N = np.array([4, 8, 12, 16, 20, 24, 28, 32])
 
@@ -42,7 +42,7 @@ def test_one_may_stop_on_a_plateau_and_not_on_a_slope() -> None:
     rng = np.random.default_rng(0)
     flat = found(N, 0.8 + rng.normal(0, 0.005, len(N)))
     steep = found(N, law(N, 1.0, 1.6, 0.4) + rng.normal(0, 0.005, len(N)))
-    assert flat.may_stop and flat.high < WORTH
+    assert flat.may_stop and flat.most < WORTH
     assert not steep.may_stop and steep.low > 0.02
 
 
@@ -61,12 +61,18 @@ def test_nothing_is_said_about_too_few_scores_or_scores_at_one_effort() -> None:
 def test_few_noisy_scores_leave_open_whether_to_stop() -> None:
     said = found(N[:5], np.array([0.6, 0.7, 0.66, 0.72, 0.72]))
     assert not said.may_stop
-    assert said.high > 2 * said.low and said.high - said.low > 0.02
+    assert said.most > WORTH and said.high - said.low > 0.02
 
 
-def test_a_falling_score_forecasts_no_loss() -> None:
+def test_a_falling_score_forecasts_no_loss_but_the_interval_allows_one() -> None:
     said = found(N, np.linspace(0.9, 0.6, len(N)))
-    assert 0 <= said.low <= said.gain <= said.high
+    assert said.low < 0 <= said.gain <= said.most < said.high
+
+
+def test_the_interval_is_never_narrower_than_what_a_few_strokes_change_by_chance() -> None:
+    said = found(N, law(N, 0.9, 0.8, 0.5))
+    assert said.gain - said.low >= WANDER and said.high - said.gain >= WANDER
+    assert said.most - said.gain < WANDER
 
 
 def test_by_default_half_of_what_was_painted_is_asked_for() -> None:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from btunet.comparison import FEWEST, Comparison, Score, compare, right, went_on_from
+from btunet.comparison import (
+    FEWEST,
+    PEER,
+    Comparison,
+    Score,
+    compare,
+    compare_with_classifier,
+    right,
+    went_on_from,
+)
 from btunet.model import Model
 
 
@@ -76,3 +85,16 @@ def test_a_model_that_was_trained_further_is_compared_with_what_it_was() -> None
     found = compare(new, old)
     assert found
     assert (found.difference, found.strokes) == (pytest.approx(0.2), 4)
+
+
+def test_a_network_is_compared_with_the_classifier_it_began_with() -> None:
+    record = {"verb": "finetune", "held out": judged([0.3, 0.4, 0.2, 0.5]), PEER: judged([0.9, 0.8, 1.0, 0.9])}
+    found = compare_with_classifier(Model("unet", 1, ("a", "b"), {}, history=(record,)))
+    assert found
+    assert found.is_worse
+    assert found.describe() == "0.55 lower on 4 held-out strokes"
+    swapped = {**record, "held out": record[PEER], PEER: record["held out"]}
+    better = compare_with_classifier(Model("unet", 1, ("a", "b"), {}, history=(swapped,)))
+    assert better
+    assert not better.is_worse
+    assert compare_with_classifier(model(judged([0.1] * 9))) is None

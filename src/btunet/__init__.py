@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .answering import answer as answer
+    from .classifying import classify as classify
     from .comparison import Comparison as Comparison
     from .comparison import Score as Score
     from .comparison import compare as compare
+    from .comparison import compare_with_classifier as compare_with_classifier
     from .comparison import right as right
     from .datasets import find_pairs as find_pairs
     from .device import describe_device as describe_device
@@ -68,7 +70,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "answering": ["answer"],
-    "comparison": ["Comparison", "Score", "compare", "right"],
+    "classifying": ["classify"],
+    "comparison": ["Comparison", "Score", "compare", "compare_with_classifier", "right"],
     "datasets": ["find_pairs"],
     "device": ["describe_device"],
     "errors": ["BtunetError", "Died", "OutOfMemory"],

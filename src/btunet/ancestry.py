@@ -9,8 +9,9 @@ import numpy as np
 
 from .folds import Folds, Stroke, surroundings
 from .labels import Targets
-from .model import Model
+from .model import CLASSIFY, Model
 
+LEARNED = ("finetune", CLASSIFY)
 MARKS = 5  # pixels of each stroke by which it is found again
 
 
@@ -39,7 +40,7 @@ class Ancestry:
     """
 
     def __init__(self, model: Model | None, names: Sequence[str]) -> None:
-        records = [record for record in (model.history if model else ()) if record.get("verb") == "finetune"]
+        records = [record for record in (model.history if model else ()) if record.get("verb") in LEARNED]
         self.is_told = all("learned" in record for record in records)  # one from masks, or an old file, does not tell
         self._names = names
         self._learned: dict[tuple[str, int], set[int]] = {}

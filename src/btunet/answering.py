@@ -8,7 +8,7 @@ turn, and Dice is estimated from what classifiers that did not learn them make o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +26,7 @@ from .model import Model
 from .networks import Network
 from .networks.pixels import Pixels
 from .normalise import Normalisation
+from .parts import Parts, Place
 from .patches import Annotations, Source, random_place
 from .spots import Candidates, around, judge, suggest
 from .task import PredictedPlane, Progress, Reply, Steer, Strokes, Task
@@ -36,6 +37,7 @@ STAGE = "answering"
 IDLE = 0.02  # seconds between two looks at whether something was painted
 PART = 512  # pixels, side of what is shown at once
 WINDOW = 128  # pixels, side of what the classifier teaches with
+READY = 4  # parts that are looked at before there are two classes
 STROKES = 40  # that suggestions are to be unlike, about
 SAMPLED = 24  # windows of painted planes, in which the predictions are counted
 
@@ -102,6 +104,18 @@ def answer(
 NOTHING = Progress(STAGE, 0, 0)
 
 
+def _network_on(network: Network) -> Callable[[Source, Place, int], np.ndarray]:
+    """Return a function that gives class probabilities (K, size, size) of a part of a plane."""
+    margin, function = tiling(network, PART).margin, forward(network)
+
+    def understood(source: Source, place: Place, size: int) -> np.ndarray:
+        _, plane, y, x = place
+        window = source.patch(plane, y - margin, x - margin, size + 2 * margin)
+        return function(window)[:, margin : margin + size, margin : margin + size]
+
+    return understood
+
+
 class _Answerer:
     """What is painted, what follows from it, and what is left to do."""
 
@@ -115,7 +129,8 @@ class _Answerer:
         seed: int,
     ) -> None:
         self.answers = 0
-        self._model = model if model and len(model.classes) == len(classes) else None
+        fits = model is not None and len(model.classes) == len(classes) and not model.is_instant
+        self._model = model if fits else None
         self._network = settle(self._model.build()).eval() if self._model else None
         self._is_taught = bool(self._network and self._network.pixels) and not (model and model.learned_masks)
         normalisation = self._model.normalisation if self._model else Normalisation()
@@ -123,6 +138,7 @@ class _Answerer:
         self._names, self._classes, self._look_at, self._seed = classes, len(classes), look_at, seed
         self._annotations, self._folds = Annotations(), Folds()
         self._guide: Guide | None = None
+        self._parts: Parts
         self._candidates = Candidates(self._sources, seed)
         self._near = (0, 0)  # (y, x) of the last stroke
         for (image, plane), target in targets.items():
@@ -152,17 +168,23 @@ class _Answerer:
 
     def _answer(self) -> Iterator[Progress]:
         """Learn what is painted, then show it, then judge it: a piece at a time."""
-        if len(self._annotations.classes) < 2 or (self._model and not self._is_taught):
+        if self._network and not self._is_taught:
             yield from self._suggest(None)
             return
+        painted = self._annotations.classes
         if self._guide is None:
             windows = Windows(self._sources, pick_device(), room=0)
             known = self._network.pixels if self._network else None
             self._guide = Guide(
                 self._sources, self._annotations, self._classes, WINDOW, self._seed, windows, pixels=known
             )
-        else:
+            self._parts = Parts(self._guide.pixels)
+        elif painted:
             self._guide.learn()
+        if len(painted) < 2:
+            yield from self._get_ready()
+            yield from self._suggest(None)
+            return
         self.answers += 1
         yield from self._show()
         if self._network is None:
@@ -170,26 +192,37 @@ class _Answerer:
         yield from self._suggest(self._network or self._guide.pixels)
 
     def _again(self, work: Iterator[Progress]) -> Iterator[Progress]:
-        """Show another plane first, then go on."""
-        if self._guide is not None and len(self._annotations.classes) > 1:
-            yield from self._show()
+        """Show another plane first, or get ready to, then go on."""
+        if self._guide is not None:
+            yield from self._show() if len(self._annotations.classes) > 1 else self._get_ready()
         yield from work
 
     def _show(self) -> Iterator[Progress]:
         """Yield the plane in sight in parts, those around the last stroke first."""
         assert self._guide is not None
         image, plane = self._look_at
-        source, network = self._sources[image], self._network or self._guide.pixels
-        margin, function = tiling(network, PART).margin, forward(network)
-        height, width = source.stack.plane_shape
-        corners = [(y, x) for y in range(0, height, PART) for x in range(0, width, PART)]
-        for y, x in sorted(corners, key=lambda c: max(abs(c[i] + PART / 2 - self._near[i]) for i in range(2))):
-            size = min(PART, max(height - y, width - x))
-            window = source.patch(plane, y - margin, x - margin, size + 2 * margin)
-            inside = slice(margin, margin + min(size, height - y)), slice(margin, margin + min(size, width - x))
-            found = function(window)[:, *inside]
+        height, width = self._sources[image].stack.plane_shape
+        understood = _network_on(self._network) if self._network else self._parts.understood
+        for place, size in self._in_sight():
+            y, x = place[2:]
+            found = understood(self._sources[image], place, size)[:, : height - y, : width - x]
             part = PredictedPlane(image, plane, most_likely(found), (y, x), doubt(found))
             yield replace(NOTHING, planes=(part,))
+
+    def _get_ready(self) -> Iterator[Progress]:
+        """Look at the plane in sight before there is anything to show, so that the first answer comes soon."""
+        for place, size in self._in_sight()[:READY]:
+            if self._network is None:
+                self._parts.look(self._sources[place[0]], place, size)
+            yield NOTHING
+
+    def _in_sight(self) -> list[tuple[Place, int]]:
+        """Return where the parts of the plane in sight begin, and their sides: those around the last stroke first."""
+        image, plane = self._look_at
+        height, width = self._sources[image].stack.plane_shape
+        corners = [(y, x) for y in range(0, height, PART) for x in range(0, width, PART)]
+        corners.sort(key=lambda c: max(abs(c[i] + PART / 2 - self._near[i]) for i in range(2)))
+        return [((image, plane, y, x), min(PART, max(height - y, width - x))) for y, x in corners]
 
     def _judge(self) -> Iterator[Progress]:
         """Yield estimates of Dice, after a turn of nothing for every fold."""

@@ -4,8 +4,8 @@
 
 with n the effort (strokes or minutes), ``now`` the score at the present effort and ``rest`` all that could still be
 gained. Scores are noisy and few, so every law of a grid counts as much as the scores make it likely (Bayes' rule; the
-noise and the present score, unknown too, are integrated out), and what is forecast is an interval. No loss is ever
-forecast.
+noise and the present score, unknown too, are integrated out), and what is forecast is an interval. No law loses; but
+what a few strokes bring wanders around any law, by as much as was seen on images, and the interval allows for that.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ WORTH = 0.02  # gain that is lost among the differences between one training and
 FINEST = 0.005  # noise below which no score is believed
 NOISIEST = 0.05  # of the scores, above which they cannot tell when to stop
 LEVELS = (0.05, 0.5, 0.95)
+WANDER = 0.01 * 1.645  # 95th percentile of what the truth was seen to wander by (`benchmarks/budget.py`)
 RESTS, RATES = np.linspace(0, 1, 301), np.geomspace(0.05, 3, 48)
 
 
@@ -35,6 +36,8 @@ class Forecast:
         Effort that is meant, in the unit of the efforts so far.
     gain, low, high
         By which the score would rise, and an interval of 90 %.
+    most
+        By which it would rise at most if it followed a law, with a probability of 95 %.
     noise
         Standard deviation of the scores round the law.
     """
@@ -43,12 +46,13 @@ class Forecast:
     gain: float
     low: float
     high: float
+    most: float
     noise: float
 
     @property
     def may_stop(self) -> bool:
         """Whether even the highest gain that is likely is lost in the noise, and the noise is not what hides it."""
-        return self.noise < NOISIEST and self.high < WORTH
+        return self.noise < NOISIEST and self.most < WORTH
 
 
 def forecast(efforts: Sequence[float], scores: Sequence[float], more: float = 0.0) -> Forecast | str:
@@ -81,9 +85,10 @@ def forecast(efforts: Sequence[float], scores: Sequence[float], more: float = 0.
     errors = ((left - now[..., None]) ** 2).sum(-1) + len(n) * FINEST**2
     weights = np.where(now + RESTS <= 1, (errors / errors.min()) ** (-(len(n) - 1) / 2), 0)
     gains = (rest * (1 - ((n[-1] + more) / n[-1]) ** -rate))[..., 0]
-    low, gain, high = quantiles(gains.ravel(), weights.ravel())
+    least, gain, most = quantiles(gains.ravel(), weights.ravel())
+    low, high = gain - float(np.hypot(gain - least, WANDER)), gain + float(np.hypot(most - gain, WANDER))
     noise = float(np.sqrt(errors[weights > 0].min() / (len(n) - 3)))
-    return Forecast(float(more), gain, low, high, noise)
+    return Forecast(float(more), gain, low, high, most, noise)
 
 
 def quantiles(values: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:

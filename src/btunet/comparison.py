@@ -11,6 +11,8 @@ from .model import Model
 FEWEST = 3  # strokes that two models must have been judged by
 DRAWS = 2000
 LEVEL = (2.5, 97.5)  # percentiles
+PEER = "held out, classifier"  # of the record: how right the instant classifier was
+Judgement = dict[tuple[str, int, int, int], float]  # image, plane, first pixel, class → share that is right
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,24 @@ def compare(new: Model, old: Model, seed: int = 0) -> Comparison | None:
     Comparison or None
         None if there are too few such strokes.
     """
-    now, before = _judgement(new), _judgement(new, "held out before") if went_on_from(new, old) else _judgement(old)
+    before = _judgement(new, "held out before") if went_on_from(new, old) else _judgement(old)
+    return _compared(_judgement(new), before, seed)
+
+
+def compare_with_classifier(model: Model, seed: int = 0) -> Comparison | None:
+    """Compare a fine-tuned model with the instant classifier, by the strokes that neither had learned.
+
+    Both learn the same strokes, and the model begins with the classifier: so this says what training added.
+
+    Returns
+    -------
+    Comparison or None
+        None if there are too few such strokes, or the model does not tell.
+    """
+    return _compared(_judgement(model), _judgement(model, PEER), seed)
+
+
+def _compared(now: Judgement, before: Judgement, seed: int) -> Comparison | None:
     common = sorted(now.keys() & before.keys())
     if len(common) < FEWEST:
         return None
@@ -103,7 +122,7 @@ def right(model: Model, seed: int = 0) -> Score | None:
     return Score(share, min(float(low), share), max(float(high), share), sum(map(len, rights.values())))
 
 
-def _judgement(model: Model, record: str = "held out") -> dict[tuple[str, int, int, int], float]:
+def _judgement(model: Model, record: str = "held out") -> Judgement:
     """Return how much of each stroke a model was right about, by where the stroke begins and its class."""
     records = model.history[-1].get(record, ()) if model.history else ()
     return {(r["image"], r["plane"], r["pixel"], r["class"]): r["right"] for r in records}

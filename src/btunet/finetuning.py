@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .ancestry import Ancestry, marks
+from .comparison import PEER
 from .device import settle
 from .heldout import FOLD
 from .images import Stack, as_stack, check_contrast
@@ -143,6 +144,7 @@ def finetune(
     trained_on = sorted({stacks[i].name for i, _ in learner.annotations.targets})
     record |= {"steps": clock.step, "seconds": round(clock.seconds, 1), "images": trained_on, "dense": dense}
     record |= learner.batch.record | ({"held out": learner.judgement} if learner.judgement else {})
+    record |= {PEER: learner.peer} if learner.peer else {}
     record |= {} if dense else {"learned": marks(learner.targets, [stack.name for stack in stacks])}
     return named.trained("finetune", learner.average.state, settings=settings.as_dict(), final=values, **record)
 

@@ -60,7 +60,8 @@ class Guide:
         self._balanced = balanced
         self.pixels = pixels or untaught(self._sources, classes, seed)
         self.memory = Memory(self.pixels)
-        self.learn()
+        if annotations.classes:
+            self.learn()
 
     def learn(self) -> None:
         """Learn the annotations anew; whatever holds ``pixels`` knows them then."""

@@ -12,6 +12,7 @@ from .ancestry import Ancestry
 from .folds import FOLDS, Folds, Stroke
 from .labels import IGNORE, Targets
 from .networks import Network
+from .networks.pixels import Pixels
 from .patches import Source
 from .tiles import forward, tiling
 
@@ -46,7 +47,7 @@ class HeldOut:
             return target
         return self._folds.without(FOLD, {(image, plane): target}).get((image, plane), np.full_like(target, IGNORE))
 
-    def judge(self, network: Network, sources: Sequence[Source], names: Sequence[str]) -> list[dict[str, Any]]:
+    def judge(self, network: Network | Pixels, sources: Sequence[Source], names: Sequence[str]) -> list[dict[str, Any]]:
         """Return how much of each stroke that is kept back a network is right about, as JSON-ready records.
 
         Parameters
@@ -69,7 +70,7 @@ class HeldOut:
         ]
 
 
-def rights(network: Network, sources: Sequence[Source], strokes: Sequence[Stroke]) -> Iterator[float]:
+def rights(network: Network | Pixels, sources: Sequence[Source], strokes: Sequence[Stroke]) -> Iterator[float]:
     """Yield the share of pixels of each stroke that a network in evaluation mode predicts as its class."""
     function, stride = forward(network), network.stride
     margin = tiling(network, stride).margin

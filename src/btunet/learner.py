@@ -57,6 +57,7 @@ class Learner:
         self.annotations = Annotations()
         self.held_out = HeldOut(targets) if judged else None
         self.judgement: list[dict[str, Any]] = []
+        self.peer: list[dict[str, Any]] = []  # the same of the instant classifier
         self.targets = dict(targets)
         for key, target in targets.items():
             self._put(key, target)
@@ -105,6 +106,7 @@ class Learner:
         if self.held_out.is_on:
             stacks = [source.stack.name for source in self.sources]
             self.judgement = self.held_out.judge(self.averaged(), self.sources, stacks)
+            self.peer = self.held_out.judge(self.guide.pixels, self.sources, stacks) if self.guide else []
         self.held_out = None
         for key, target in self.targets.items():
             self._put(key, target)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 DEFAULT_NETWORK = PretrainSettings().network
+CLASSIFY = "classify"  # verb of a record: no network was trained
 HEADER = "btunet"
 MOST_CHANNELS = 4096
 
@@ -70,6 +71,11 @@ class Model:
         return next((bool(r.get("dense")) for r in reversed(self.history) if r.get("verb") == "finetune"), False)
 
     @property
+    def is_instant(self) -> bool:
+        """Whether this is the instant classifier alone: no network was trained (`classify`)."""
+        return bool(self.history) and self.history[-1].get("verb") == CLASSIFY
+
+    @property
     def parameters(self) -> int:
         """Number of stored values."""
         return sum(int(w.size) for w in self.weights.values())
@@ -78,6 +84,8 @@ class Model:
         """Say what this is, in one line."""
         kind = "pre-trained encoder" if self.is_encoder else f"model for {', '.join(self.classes)}"
         steps = sum(int(record.get("steps", 0)) for record in self.history)
+        if self.is_instant:
+            return f"{kind}: what the strokes alone say, no network was trained"
         channels = f"{self.channels} channel{'s' * (self.channels > 1)}"
         return f"{kind}: {self.network}, {channels}, {self.parameters:,} values, {steps} steps"
 

@@ -79,9 +79,9 @@ def test_what_was_painted_comes_back_with_the_project(window: Any, tmp_path: Any
 def test_the_line_says_what_was_painted_then_what_more_would_bring_then_that_one_may_stop() -> None:
     assert sentence(Effort(), "") == ""
     assert sentence(spent(1, 5), "too few") == "1 stroke, 5 s of painting"
-    said = Forecast(more=8, gain=0.031, low=0.012, high=0.058, noise=0.01)
+    said = Forecast(more=8, gain=0.031, low=0.012, high=0.058, most=0.05, noise=0.01)
     assert sentence(spent(16, 200), said) == "16 strokes, 3 min. 8 more: +0.03 (0.01 to 0.06)"
-    done = replace(said, gain=0.001, low=0.0, high=0.012)
+    done = replace(said, gain=0.001, low=0.0, most=0.012)
     assert sentence(spent(16, 200), done).endswith("You can stop: 8 more bring less than 0.01")
 
 

@@ -85,7 +85,7 @@ def test_strokes_are_answered_while_it_pre_trains(window: OpenWindow) -> None:
     w = alive(window(image))
     w.hurry(100_000)
     w.click("pretrain_button")
-    w.wait(lambda: w.panel.progress_bar.value() > 0 or w.panel._steps)
+    w.wait(lambda: w.panel.progress_bar.value() > 0 or w.panel.losses.steps)
     paint_like_a_person(w, image, 0)
     w.wait(lambda: w.prediction is not None and w.prediction.data[0].all())
     assert w.session.doing == "pretrain"
@@ -262,7 +262,7 @@ def test_t_trains_and_stops(window: OpenWindow) -> None:
     w.hurry(100_000)
     w.annotate()
     press(w, "T")
-    w.wait(lambda: w.session.doing == "finetune" and w.panel._steps)
+    w.wait(lambda: w.session.doing == "finetune" and w.panel.losses.steps)
     press(w, "T")
     w.wait(lambda: w.session.model is not None and not w.session.is_busy)
     assert w.session.model.history[-1]["steps"] < 100_000

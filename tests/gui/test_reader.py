@@ -15,6 +15,7 @@ import btunet
 from btunet.journal import Block
 from btunet.project import Project, folder_beside
 from napari_btunet import _places
+from napari_btunet._files import beside
 from napari_btunet._reader import get_reader, read_project
 
 from .conftest import Window
@@ -48,7 +49,7 @@ def test_a_project_that_is_dropped_opens_with_its_strokes(window: Callable[..., 
     opened.strokes.paint((2, 50, 50), 1)
     opened.session.shutdown()
     assert sorted(Project.open(project.folder).journal(0).replay().planes) == [1, 2]
-    assert opened.panel._beside("_masks.tif") == project.folder.parent / "cells_masks.tif"
+    assert beside(opened.session.image, "_masks.tif") == project.folder.parent / "cells_masks.tif"
 
 
 def test_the_panel_may_be_opened_after_the_project(make_napari_viewer: Any, project: Project, quiet: None) -> None:

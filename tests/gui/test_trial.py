@@ -100,7 +100,7 @@ def test_stop_keeps_what_is_known(window: OpenWindow, engine: Engine) -> None:
     engine.is_endless = True
     w = ready(window(discs()))
     click(w, w.panel.trial.ask_button)
-    w.wait(lambda: w.panel._steps)
+    w.wait(lambda: w.panel.losses.steps)
     w.click("stop_button")
     w.wait(lambda: w.session.job is None)
     assert w.session.verdict == VERDICT
