@@ -124,11 +124,12 @@ class Model:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = build(self.network, self.channels, classes)
-        new = set() if classes == len(self.classes) else {"head", "pixels", "joints"}
-        if "pixels" not in new and any(name.startswith("pixels.") for name in self.weights):
-            network.begin_with(Pixels(self.channels, classes))
-            if not any(name.startswith("joints.") for name in self.weights):  # of a version that had none
-                network.joints = None
+            new = set() if classes == len(self.classes) else {"head", "pixels", "joints"}
+            parts = {name.split(".")[0] for name in self.weights} - new
+            if "pixels" in parts:
+                network.begin_with(Pixels(self.channels, classes))
+                if "joints" not in parts:  # of a version that had none
+                    network.joints = None
         own = network.state_dict()
         state = {k: torch.tensor(w) for k, w in self.weights.items() if k.split(".")[0] not in new}
         parts = {k.split(".")[0] for k in (state if self.is_encoder else own)} - new

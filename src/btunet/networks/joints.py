@@ -34,7 +34,7 @@ class Joints(nn.Module):
             [i for i, s in enumerate(STRIDES) if s == stride or s > stride == strides[-1]] for stride in strides
         ]
         self.levels = nn.ModuleList(
-            nn.Conv2d(sum(WIDTHS[i] for i in taken), width, 1, bias=False)
+            nn.utils.skip_init(nn.Conv2d, sum(WIDTHS[i] for i in taken), width, 1, bias=False)  # draws no numbers
             for taken, width in zip(self._taken, widths[1:], strict=True)
         )
         for parameter in self.parameters():
