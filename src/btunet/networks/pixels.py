@@ -86,8 +86,8 @@ class Pixels(nn.Module):
 
 
 def enlarged(features: Tensor, stride: int) -> Tensor:
-    """Return a map (N, F, Y / stride, X / stride) at the size of the image."""
-    return F.interpolate(features, scale_factor=stride, mode="bilinear")
+    """Return a map (N, F, Y / stride, X / stride) at the size of the image; channels last takes five times as long."""
+    return F.interpolate(features.contiguous(), scale_factor=stride, mode="bilinear")
 
 
 def sampled(maps: list[Tensor], places: Tensor, size: int) -> Tensor:

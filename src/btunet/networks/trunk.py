@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import BtunetError
+from .blocks import Pointwise
 
 STEM = 32  # features of the first convolution
 STAGES = (  # kernel, stride, expansion, features, repeats; whether its map is given
@@ -54,7 +55,7 @@ class Trunk(nn.Module):
             width = out
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        x = F.relu6(self.stem(_same(images, 3, 2)))
+        x = F.relu6(self.stem(_same(images, 3, 2)), inplace=True)
         maps = [x]
         for stage, (*_, is_given) in zip(self.stages, STAGES, strict=True):
             x = stage(x)
@@ -76,21 +77,26 @@ class Block(nn.Module):
         self.is_residual = stride == 1 and width == out
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.widen is None else F.relu6(self.widen(x))
-        y = F.relu6(self.filter(_same(y, self.kernel, self.stride)))
+        y = x if self.widen is None else F.relu6(self.widen(x), inplace=True)
+        y = F.relu6(self.filter(_same(y, self.kernel, self.stride)), inplace=True)
         y = self.narrow(y)
         out: Tensor = x + y if self.is_residual else y
         return out
 
 
 def _convolution(width: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(width, out, kernel, stride, groups=groups)
+    if kernel == 1:
+        return Pointwise(width, out)
+    return nn.Conv2d(width, out, kernel, stride, (kernel - stride) // 2, groups=groups)
 
 
 def _same(x: Tensor, kernel: int, stride: int) -> Tensor:
-    """Return x with as many zeros around it as let a convolution halve or keep even sides, as TensorFlow puts them."""
-    missing = kernel - stride
-    return F.pad(x, (missing // 2, missing - missing // 2) * 2)
+    """Return x with a zero below and to the right where the zeros of a convolution that halves it are uneven.
+
+    TensorFlow puts them there; those it has on all sides are the convolution's own.
+    """
+    uneven = (kernel - stride) % 2
+    return F.pad(x, (0, uneven) * 2) if uneven else x
 
 
 def trained_trunk(channels: int) -> Trunk:
