@@ -38,7 +38,7 @@ def test_every_map_of_the_trunk_is_taken_once_where_its_resolution_is_or_is_near
 def test_features_are_added_at_their_own_places_inside_the_margin() -> None:
     joints = Joints((1, 1, 1))
     for level in joints.levels:
-        torch.nn.init.ones_(level.weight)
+        torch.nn.init.ones_(level)
     features = [torch.zeros_like(f) for f in features_of(128)]
     features[2][0, 0, 20, 18] = 1  # a pixel of stride 4: at (80, 72) of the image, (48, 40) inside a margin of 32
     _, finer, coarser = joints([torch.zeros_like(m) for m in maps_of(64, (1, 1, 1))], features, 32)
@@ -54,7 +54,7 @@ def test_every_network_learns_through_them(name: str) -> None:
     images = torch.rand(2, 1, 64, 64)
     network(images, 16).square().mean().backward()
     assert network.joints is not None
-    assert all(level.weight.grad.abs().sum() > 0 for level in network.joints.levels)
+    assert all(level.grad.abs().sum() > 0 for level in network.joints.levels)
     assert all(parameter.grad is None for parameter in network.pixels.parameters())
 
 

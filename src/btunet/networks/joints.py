@@ -33,12 +33,10 @@ class Joints(nn.Module):
         self._taken = [
             [i for i, s in enumerate(STRIDES) if s == stride or s > stride == strides[-1]] for stride in strides
         ]
-        self.levels = nn.ModuleList(
-            nn.utils.skip_init(nn.Conv2d, sum(WIDTHS[i] for i in taken), width, 1, bias=False)  # draws no numbers
+        self.levels = nn.ParameterList(
+            torch.zeros(width, sum(WIDTHS[i] for i in taken), 1, 1)
             for taken, width in zip(self._taken, widths[1:], strict=True)
         )
-        for parameter in self.parameters():
-            nn.init.zeros_(parameter)
 
     def forward(self, maps: list[Tensor], features: Sequence[Tensor], margin: int) -> list[Tensor]:
         """Return maps (N, W_i, Y / 2^i, X / 2^i), given those and the trunk's of the image with a margin, pixels."""
@@ -46,5 +44,5 @@ class Joints(nn.Module):
         for i, (level, taken) in enumerate(zip(self.levels, self._taken, strict=True), start=1):
             seen = torch.cat([F.interpolate(features[t], scale_factor=STRIDES[t] / 2**i) for t in taken], 1)
             start, (height, width) = margin // 2**i, maps[i].shape[-2:]
-            joined[i] = maps[i] + level(seen[..., start : start + height, start : start + width])
+            joined[i] = maps[i] + F.conv2d(seen[..., start : start + height, start : start + width], level)
         return joined

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import BtunetError
+from .blocks import Pointwise
 
 STEM = 32  # features of the first convolution
 STAGES = (  # kernel, stride, expansion, features, repeats; whether its map is given
@@ -69,9 +70,9 @@ class Block(nn.Module):
     def __init__(self, width: int, out: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         inner = width * expansion
-        self.widen = Convolution(width, inner, 1) if expansion > 1 else None
+        self.widen = Pointwise(width, inner) if expansion > 1 else None
         self.filter = Convolution(inner, inner, kernel, stride, groups=inner)
-        self.narrow = Convolution(inner, out, 1)
+        self.narrow = Pointwise(inner, out)
         self.is_residual = stride == 1 and width == out
 
     def forward(self, x: Tensor) -> Tensor:
