@@ -25,7 +25,8 @@ def test_every_key_is_bound_on_the_strokes_and_listed_in_the_panel_and_in_the_do
     window: Callable[..., Window],
 ) -> None:
     w = window(discs())
-    assert {key.replace("-", "+") for key in w.session.keys()} == OURS
+    bound = w.session.keys()
+    assert {key.replace("-", "+") for key in bound} == OURS
     lines = w.panel.keys_label.text().splitlines()
     assert [line.split()[0] for line in lines] == list(KEYS)
     table = DOCS.read_text().split("## Keys")[1]
