@@ -127,6 +127,7 @@ class Column(QWidget):
     def _keys(self) -> list[QWidget]:
         self.keys_label = sentence("keys_label")
         self.keys_label.setText(listed())
+        self.keys_label.setWordWrap(False)
         return [heading("Keys, on the strokes layer"), self.keys_label]
 
     def _answers(self) -> list[QWidget]:

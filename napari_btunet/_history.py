@@ -73,14 +73,13 @@ class Round:
         """
         found = self.score
         how = f"{found.share:.2f} ({found.low:.2f} to {found.high:.2f}) of {found.strokes}" if found else "not judged"
+        how += f", {self.alone.difference:+.2f} to strokes alone" if self.alone else ""
         parts = [self.when, *([self.note] if self.note else [])]
         if self.strokes:
             added = self.strokes - before.strokes if before and before.strokes else 0
             parts.append(f"{self.strokes} strokes" + f" ({added:+})" * bool(added))
         if self.model.is_instant:
-            parts.append("the strokes alone")
-        if self.alone is not None:
-            parts.append(f"{self.alone.difference:+.2f} to the strokes alone")
+            parts.append("strokes alone")
         if self.seconds:
             parts.append(f"{self.seconds:.0f} s" if self.seconds < 90 else f"{self.seconds / 60:.0f} min")
         if parent is not None:

@@ -60,7 +60,7 @@ class NextStep(QLabel):
         font = self.font()
         font.setBold(True)
         self.setFont(font)
-        self.setMinimumHeight(3 * self.fontMetrics().height())  # what is below stays where it is
+        self.setMinimumHeight(2 * self.fontMetrics().height())  # what is below stays where it is
         self._session = session
         session.changed.connect(self._on_changed)
         session.painted.connect(self._on_changed)

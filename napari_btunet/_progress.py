@@ -20,7 +20,6 @@ class ProgressRow(QWidget):
         self.bar = named(QProgressBar(), "progress_bar", "how far the work is")
         self.stop_button = named(QPushButton("Stop"), "stop_button", "stop, and keep what was learned")
         self.label = sentence("progress_label")
-        self.label.setMinimumHeight(2 * self.fontMetrics().height())  # what is below stays where it is
         row = QHBoxLayout()
         row.addWidget(self.bar, 1)
         row.addWidget(self.stop_button)

@@ -26,7 +26,7 @@ from .model import Model
 from .networks import Network
 from .networks.pixels import Pixels
 from .normalise import Normalisation
-from .parts import Parts, Place
+from .parts import MOST, Parts, Place
 from .patches import Annotations, Source, random_place
 from .spots import Candidates, around, judge, suggest
 from .task import PredictedPlane, Progress, Reply, Steer, Strokes, Task
@@ -37,7 +37,7 @@ STAGE = "answering"
 IDLE = 0.02  # seconds between two looks at whether something was painted
 PART = 512  # pixels, side of what is shown at once
 WINDOW = 128  # pixels, side of what the classifier teaches with
-READY = 4  # parts that are looked at before there are two classes
+READY = 4  # parts that are looked at first, before there are two classes
 STROKES = 40  # that suggestions are to be unlike, about
 SAMPLED = 24  # windows of painted planes, in which the predictions are counted
 
@@ -182,8 +182,9 @@ class _Answerer:
         elif painted:
             self._guide.learn()
         if len(painted) < 2:
-            yield from self._get_ready()
+            yield from self._get_ready(0, READY)
             yield from self._suggest(None)
+            yield from self._get_ready(READY, MOST // PART**2)
             return
         self.answers += 1
         yield from self._show()
@@ -194,7 +195,7 @@ class _Answerer:
     def _again(self, work: Iterator[Progress]) -> Iterator[Progress]:
         """Show another plane first, or get ready to, then go on."""
         if self._guide is not None:
-            yield from self._show() if len(self._annotations.classes) > 1 else self._get_ready()
+            yield from self._show() if len(self._annotations.classes) > 1 else self._get_ready(0, READY)
         yield from work
 
     def _show(self) -> Iterator[Progress]:
@@ -209,9 +210,9 @@ class _Answerer:
             part = PredictedPlane(image, plane, most_likely(found), (y, x), doubt(found))
             yield replace(NOTHING, planes=(part,))
 
-    def _get_ready(self) -> Iterator[Progress]:
-        """Look at the plane in sight before there is anything to show, so that the first answer comes soon."""
-        for place, size in self._in_sight()[:READY]:
+    def _get_ready(self, first: int, stop: int) -> Iterator[Progress]:
+        """Look at parts of the plane in sight before there is anything to show, so that the first answer comes soon."""
+        for place, size in self._in_sight()[first:stop]:
             if self._network is None:
                 self._parts.look(self._sources[place[0]], place, size)
             yield NOTHING
