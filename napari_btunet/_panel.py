@@ -44,6 +44,7 @@ from ._network import NetworkChoice
 from ._objects import ObjectsSection
 from ._project_buttons import ProjectButtons
 from ._session import Session, session_of
+from ._smaller import SmallerBatch
 from ._strip import PlaneStrip
 from ._trial import TrialButtons
 from ._views import IgnoredViews
@@ -78,6 +79,12 @@ class Panel(QWidget):
         self._build_progress(rows)
         self._build_results(rows)
         self._build_more(rows)
+        works = {
+            "pretrain": (self.pretrain_form.container.batch, self._on_pretrain),
+            "finetune": (self.finetune_form.container.batch, self._on_finetune),
+        }
+        self.smaller_button = SmallerBatch(self.session, works)
+        rows.insertWidget(rows.indexOf(self.stop_button), self.smaller_button)
         rows.addStretch()
         scroll = _Column()
         scroll.setWidget(column)
