@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QListWidget,
     QListWidgetItem,
-    QMessageBox,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -28,6 +27,7 @@ from superqt import QCollapsible
 
 import btunet
 from btunet.settings import FinetuneSettings, PretrainSettings, Settings
+from btunet.targets import files_of
 
 from ._budget import BudgetLine
 from ._canvas import CanvasGuard
@@ -43,6 +43,7 @@ from ._live import MODES
 from ._network import NetworkChoice
 from ._objects import ObjectsSection
 from ._project_buttons import ProjectButtons
+from ._replacing import may_replace
 from ._session import Session, session_of
 from ._smaller import SmallerBatch
 from ._strip import PlaneStrip
@@ -377,24 +378,17 @@ class Panel(QWidget):
 
     def _on_export(self) -> None:
         path, kind = QFileDialog.getSaveFileName(self, "Export masks", str(self._beside("_masks.tif")), MASKS)
-        if path:
+        if path and self.session.subject is not None:
             named = _with_suffix(Path(path), kind)
-            if named == Path(path) or self._may_replace(named):  # the dialog asked about what was typed
+            if may_replace(self, files_of(named, self.session.subject.stack), Path(path)):
                 self.session.export(named)
 
     def _on_save_model(self) -> None:
         path, kind = QFileDialog.getSaveFileName(self, "Save model", str(self._beside(".safetensors")), MODELS)
         if path:
             named = _with_suffix(Path(path), kind)
-            if named == Path(path) or self._may_replace(named):
+            if may_replace(self, [named], Path(path)):
                 self.session.save_model(named)
-
-    def _may_replace(self, path: Path) -> bool:
-        """Ask whether a file may be replaced, if there is one."""
-        if not path.exists():
-            return True
-        question = f"{path.name} is there already. Replace it?"
-        return bool(QMessageBox.question(self, "Replace", question) == QMessageBox.StandardButton.Yes)
 
     def _on_open_model(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open model", "", MODELS)
