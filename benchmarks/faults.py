@@ -8,7 +8,8 @@
     xvfb-run -a .venv/bin/python benchmarks/faults.py full FOLDER # FOLDER lies on a disk of 1 MB
 
 Each prints a row: fault, rounds, strokes at risk, strokes lost, torn files, outcome. A stroke is at risk if it was
-finished two seconds before the fault, or earlier. The exit status is 1 if one was lost or a file is torn.
+finished two seconds before the fault, or earlier. The exit status is 1 if one was lost or a file is torn. A further
+number, as in `paint 20 180`, begins with that round: 200 rounds may be run a few at a time.
 """
 
 from __future__ import annotations
@@ -195,10 +196,10 @@ def with_image(act: Callable[[Path], Any]) -> Any:
         return act(image)
 
 
-def paint(rounds: int) -> Row:
+def paint(rounds: int, first: int = 0) -> Row:
     """Kill the program at random moments while it paints."""
     at_risk = lost = torn = 0
-    for number in range(rounds):
+    for number in range(first, first + rounds):
 
         def hit(image: Path, wait: float = random.Random(number).uniform(0, 6)) -> tuple[int, int, int]:
             times, end = strike("paint", image, wait)
@@ -219,10 +220,10 @@ def paint(rounds: int) -> Row:
     return "killed while painting", rounds, at_risk, lost, 0, f"{torn} records cut off and left out"
 
 
-def window(rounds: int) -> Row:
+def window(rounds: int, first: int = 0) -> Row:
     """Kill a real window at random moments while somebody paints in it with the mouse."""
     at_risk = lost = torn = 0
-    for number in range(rounds):
+    for number in range(first, first + rounds):
 
         def hit(image: Path, wait: float = random.Random(number).uniform(2, 10)) -> tuple[int, int, int]:
             told, end = listen("window", image, wait)
@@ -252,10 +253,10 @@ def is_lost(before: np.ndarray, after: np.ndarray, last: np.ndarray, found: np.n
     return bool((found[here] == 0).any() or 2 * (found[here] != after[here]).sum() > here.sum())
 
 
-def save(rounds: int) -> Row:
+def save(rounds: int, first: int = 0) -> Row:
     """Kill the program at random moments while it saves models."""
     torn = models = 0
-    for number in range(rounds):
+    for number in range(first, first + rounds):
 
         def hit(image: Path, wait: float = random.Random(number).uniform(0, 2)) -> tuple[int, int]:
             strike("save", image, wait)
@@ -274,7 +275,7 @@ def save(rounds: int) -> Row:
     return "killed while saving models", rounds, 0, 0, torn, f"{models} models there, all of them open"
 
 
-def train(rounds: int) -> Row:
+def train(rounds: int, first: int = 0) -> Row:
     """Kill the training process at random moments; the strokes and the models of before must be there."""
     import psutil
 
@@ -291,7 +292,7 @@ def train(rounds: int) -> Row:
         for i in range(40):
             layer.paint(place(i * 5), 1 + i % 2)
         session.take(btunet.Model("unet", 1, ("Background", "Object"), {"head.weight": np.zeros(9, np.float32)}))
-        for number in range(rounds):
+        for number in range(first, first + rounds):
             session.finetune(btunet.FinetuneSettings(minutes=1, batch=2, patch_size=32))
             until = time.monotonic() + random.Random(number).uniform(0, 8)
             while time.monotonic() < until:
@@ -383,7 +384,7 @@ def full(folder: str) -> Row:
 
 def main() -> int:
     """Do what the command line says; return 1 if something was lost."""
-    what, argument = sys.argv[1:]
+    what, argument, *first = sys.argv[1:]
     children = {"paint-child": painter, "window-child": window_painter, "save-child": saver}
     if what in children:
         children[what](Path(argument))
@@ -391,7 +392,14 @@ def main() -> int:
     if what == "full":
         row = full(argument)
     else:
-        row = {"paint": paint, "window": window, "save": save, "train": train, "cut": cut}[what](int(argument))
+        faults: dict[str, Callable[..., Row]] = {
+            "paint": paint,
+            "window": window,
+            "save": save,
+            "train": train,
+            "cut": cut,
+        }
+        row = faults[what](int(argument), *map(int, first))
     sys.stdout.write("| " + " | ".join(map(str, row)) + " |\n")
     return int(row[3] > 0 or row[4] > 0)
 

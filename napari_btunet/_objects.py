@@ -17,6 +17,7 @@ from btunet.task import titled
 
 from . import _layers
 from ._form import SettingsForm
+from ._replacing import may_replace
 from ._writer import mask_of
 
 if TYPE_CHECKING:
@@ -166,5 +167,6 @@ class ObjectsSection(QWidget):
 
     def _on_table(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Export table", str(self._beside("_objects.csv")), TABLE)
-        if path:
-            self._session.objects.export(Path(path if path.lower().endswith(".csv") else f"{path}.csv"))
+        named = Path(path if path.lower().endswith(".csv") else f"{path}.csv")
+        if path and may_replace(self, [named], Path(path)):
+            self._session.objects.export(named)

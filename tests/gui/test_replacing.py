@@ -1,11 +1,14 @@
 """Nothing is replaced that the user was not asked about."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_btunet._replacing import may_replace
+
+from .conftest import Window, discs
 
 
 @pytest.fixture
@@ -44,3 +47,17 @@ def test_planes_of_a_stack_are_asked_about_once(qtbot: object, tmp_path: Path, a
         plane.touch()
     assert not may_replace(QWidget(), planes, tmp_path / "masks.png")
     assert asked == ["masks_001.png and 2 more files are there already. Replace them?"]
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_exporting_over_planes_of_before_asks(
+    window: Callable[..., Window], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    opened = window(discs())
+    exported: list[Path] = []
+    monkeypatch.setattr(opened.session, "export", exported.append)
+    (tmp_path / "masks_001.png").touch()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "masks"), "PNG (*.png)"))
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: getattr(QMessageBox.StandardButton, answer))
+    opened.panel._on_export()
+    assert exported == [tmp_path / "masks.png"] * (answer == "Yes")
