@@ -16,15 +16,15 @@ from __future__ import annotations
 
 import base64
 import itertools
+import multiprocessing
 import os
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ import btunet
 from btunet.journal import Block, Journal
 from btunet.project import Project
 
+SERVER = multiprocessing.get_context("forkserver")  # forks programs that have imported everything
+SERVER.set_forkserver_preload(["napari", "napari.components", "qtpy.QtWidgets", "napari_btunet._panel"])
 SIDE, PLANES = 512, 3
 SAFE = 2.0  # seconds after which a stroke must be on the disk
 Row = tuple[str, int, int, int, int, str]
@@ -156,30 +158,37 @@ def strike(what: str, image: Path, wait: float) -> tuple[list[float], float]:
 
 def listen(what: str, image: Path, wait: float) -> tuple[list[list[str]], float]:
     """Do so, and return the words of whole lines that the program wrote, and the end."""
-    process = subprocess.Popen(
-        [sys.executable, __file__, f"{what}-child", str(image)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    told = [next((line for line in process.stdout if line[0].isdigit()), "")]
-    if not told[0]:
-        raise RuntimeError(f"the program ended with {process.wait()} before it did anything")
-    time.sleep(wait)
-    process.send_signal(signal.SIGKILL)
-    end = time.monotonic()
-    told += process.stdout.readlines()
-    process.wait()
+    reader, writer = os.pipe()
+    process = SERVER.Process(target=be, args=(what, image, reduction.DupFd(writer)))
+    process.start()
+    os.close(writer)
+    with os.fdopen(reader) as told_by:
+        told = [next((line for line in told_by if line[0].isdigit()), "")]
+        if not told[0]:
+            raise RuntimeError(f"the program ended with {process.exitcode} before it did anything")
+        time.sleep(wait)
+        process.kill()
+        end = time.monotonic()
+        told += told_by.readlines()
+    process.join()
     return [line.split() for line in told if line.endswith("\n") and line[0].isdigit()], end  # napari warns there too
 
 
-def after(count: int) -> np.ndarray:
-    """Return the strokes (PLANES, SIDE, SIDE) after so many acts of the painter."""
+def be(what: str, image: Path, pipe: Any) -> None:
+    """Be the program that is hit, and write to a pipe."""
+    os.dup2(pipe.detach(), 1)
+    {"paint": painter, "window": window_painter, "save": saver}[what](image)
+
+
+def moments() -> Iterator[np.ndarray]:
+    """Yield the strokes (PLANES, SIDE, SIDE) before each act of the painter."""
     from napari.layers import Labels
 
     layer = Labels(np.zeros((PLANES, SIDE, SIDE), np.uint8))
     layer.brush_size = 3
-    for number in range(count):
+    for number in itertools.count():
+        yield np.asarray(layer.data)
         layer.undo() if number % 7 == 6 else layer.paint(place(number), 1 + number % 2)
-    return np.asarray(layer.data)
 
 
 def project_in(folder: Path) -> Project | None:
@@ -212,7 +221,8 @@ def paint(rounds: int, first: int = 0) -> Row:
                 for plane, values in replayed.planes.items():
                     found[plane] = values
             # nothing tells which moment was written last: one after the strokes at risk must be what is there
-            is_kept = any(np.array_equal(found, after(count)) for count in range(safe, len(times) + 2))
+            possible = itertools.islice(moments(), safe, len(times) + 2)
+            is_kept = any(np.array_equal(found, moment) for moment in possible)
             return safe, 0 if is_kept else safe, damaged
 
         risk, gone, bad = with_image(hit)
@@ -385,10 +395,6 @@ def full(folder: str) -> Row:
 def main() -> int:
     """Do what the command line says; return 1 if something was lost."""
     what, argument, *first = sys.argv[1:]
-    children = {"paint-child": painter, "window-child": window_painter, "save-child": saver}
-    if what in children:
-        children[what](Path(argument))
-        return 0
     if what == "full":
         row = full(argument)
     else:

@@ -16,6 +16,7 @@ import base64
 import json
 import os
 import random
+import re
 import struct
 import sys
 import tempfile
@@ -177,9 +178,13 @@ def at_random(
     return None
 
 
-def led(work: Callable[[bytes, Path], None], folder: Path, seconds: float, seed: int) -> None:
-    """Let atheris try; it ends the process."""
+def led(work: Callable[[bytes, Path], None], good: bytes, folder: Path, seconds: float, seed: int) -> None:
+    """Let atheris try, with the words of a good file and those that JSON is full of; it ends the process."""
+    words = {*re.findall(rb'"[^"]+"|[\w.]+', good), *(word.encode() for word in WORDS if len(word) < 40)}
+    quoted = ["".join(f"\\x{byte:02x}" for byte in word) for word in sorted(words)]
+    (folder / "words").write_text("".join(f'"{word}"\n' for word in quoted))
     options = [
+        f"-dict={folder / 'words'}",
         f"-max_total_time={seconds:.0f}",
         f"-seed={seed + 1}",
         "-timeout=20",
@@ -220,7 +225,7 @@ def main(arguments: Any) -> int:
                 (corpus / str(number)).write_bytes(content)
             child = os.fork()
             if not child:
-                led(work, folder, arguments.seconds, arguments.seed)
+                led(work, good, folder, arguments.seconds, arguments.seed)
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             print(f"{len(list(corpus.iterdir()))} files reached something new")
             if arguments.keep:

@@ -17,7 +17,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 import fuzz
 from btunet import journal, read
 from btunet.journal import Block, Journal
-from btunet.project import FILE, ImageRecord, Project
+from btunet.project import FILE, Project
+from btunet.records import ImageRecord
 
 from .test_mutations import JSON, answered
 
