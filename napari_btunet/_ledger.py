@@ -157,7 +157,7 @@ class Ledger:
         for plane, (top, bottom, left, right) in self._touched.items():
             if plane < len(planes):
                 kept = self._taken.pop(plane, None)
-                kept = np.zeros_like(planes[plane], order="C") if kept is None else kept
+                kept = np.zeros(planes.shape[1:], planes.dtype) if kept is None else kept
                 self._taken[plane] = kept  # the last one painted is the last of all
                 now, before = planes[plane, top:bottom, left:right], kept[top:bottom, left:right]
                 found.append(changes(plane, before, now, (top, left)))
