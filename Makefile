@@ -1,6 +1,7 @@
 # make app       open napari with the plugin on a sample; without a display, draw it into demo/
 # make test      run all tests; without a display, on a virtual one
 # make check     format, lint and types
+# make audit     look up known weaknesses of what is installed; needs the internet
 # make test-qt6  run the window tests on PyQt6, in an environment of their own
 # make bench     measure speed against other ways to do the same; on a machine that does nothing else
 # make bench-strokes DATA=FOLDER OUT=FOLDER [ARGS=...]
@@ -12,7 +13,7 @@ SCREEN = $(or $(DISPLAY),$(filter Darwin,$(shell uname)))
 XVFB = $(if $(SCREEN),,$(shell command -v xvfb-run 2>/dev/null))
 ON_SCREEN = $(if $(XVFB),$(XVFB) -a -s "-screen 0 1400x900x24")
 
-.PHONY: app test check test-qt6 bench-strokes system system-qt6
+.PHONY: app test check audit test-qt6 bench-strokes system system-qt6
 .NOTPARALLEL:
 
 app: HOW = $(if $(SCREEN),,$(if $(XVFB),--headless,--no-window) --out demo)
@@ -27,6 +28,12 @@ check: .venv/dev.stamp
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
+
+audit: .venv/dev.stamp  # --strict: what nobody could look up is no good news
+	.venv/bin/python -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet pip-audit
+	.venv/bin/python -m pip freeze --exclude-editable | sed 's/+.*//' > .venv-audit/used.txt
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement .venv-audit/used.txt
 
 test-qt6: .venv-qt6/test.stamp
 	QT_API=pyqt6 $(ON_SCREEN) .venv-qt6/bin/python -m pytest -o qt_api=pyqt6 tests/gui

@@ -8,22 +8,23 @@
     xvfb-run -a .venv/bin/python benchmarks/faults.py full FOLDER # FOLDER lies on a disk of 1 MB
 
 Each prints a row: fault, rounds, strokes at risk, strokes lost, torn files, outcome. A stroke is at risk if it was
-finished two seconds before the fault, or earlier. The exit status is 1 if one was lost or a file is torn.
+finished two seconds before the fault, or earlier. The exit status is 1 if one was lost or a file is torn. A further
+number, as in `paint 20 180`, begins with that round: 200 rounds may be run a few at a time.
 """
 
 from __future__ import annotations
 
 import base64
 import itertools
+import multiprocessing
 import os
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import reduction
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ import btunet
 from btunet.journal import Block, Journal
 from btunet.project import Project
 
+SERVER = multiprocessing.get_context("forkserver")  # forks programs that have imported everything
+SERVER.set_forkserver_preload(["napari", "napari.components", "qtpy.QtWidgets", "napari_btunet._panel"])
 SIDE, PLANES = 512, 3
 SAFE = 2.0  # seconds after which a stroke must be on the disk
 Row = tuple[str, int, int, int, int, str]
@@ -155,30 +158,37 @@ def strike(what: str, image: Path, wait: float) -> tuple[list[float], float]:
 
 def listen(what: str, image: Path, wait: float) -> tuple[list[list[str]], float]:
     """Do so, and return the words of whole lines that the program wrote, and the end."""
-    process = subprocess.Popen(
-        [sys.executable, __file__, f"{what}-child", str(image)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    told = [next((line for line in process.stdout if line[0].isdigit()), "")]
-    if not told[0]:
-        raise RuntimeError(f"the program ended with {process.wait()} before it did anything")
-    time.sleep(wait)
-    process.send_signal(signal.SIGKILL)
-    end = time.monotonic()
-    told += process.stdout.readlines()
-    process.wait()
+    reader, writer = os.pipe()
+    process = SERVER.Process(target=be, args=(what, image, reduction.DupFd(writer)))
+    process.start()
+    os.close(writer)
+    with os.fdopen(reader) as told_by:
+        told = [next((line for line in told_by if line[0].isdigit()), "")]
+        if not told[0]:
+            raise RuntimeError(f"the program ended with {process.exitcode} before it did anything")
+        time.sleep(wait)
+        process.kill()
+        end = time.monotonic()
+        told += told_by.readlines()
+    process.join()
     return [line.split() for line in told if line.endswith("\n") and line[0].isdigit()], end  # napari warns there too
 
 
-def after(count: int) -> np.ndarray:
-    """Return the strokes (PLANES, SIDE, SIDE) after so many acts of the painter."""
+def be(what: str, image: Path, pipe: Any) -> None:
+    """Be the program that is hit, and write to a pipe."""
+    os.dup2(pipe.detach(), 1)
+    {"paint": painter, "window": window_painter, "save": saver}[what](image)
+
+
+def moments() -> Iterator[np.ndarray]:
+    """Yield the strokes (PLANES, SIDE, SIDE) before each act of the painter."""
     from napari.layers import Labels
 
     layer = Labels(np.zeros((PLANES, SIDE, SIDE), np.uint8))
     layer.brush_size = 3
-    for number in range(count):
+    for number in itertools.count():
+        yield np.asarray(layer.data)
         layer.undo() if number % 7 == 6 else layer.paint(place(number), 1 + number % 2)
-    return np.asarray(layer.data)
 
 
 def project_in(folder: Path) -> Project | None:
@@ -195,10 +205,10 @@ def with_image(act: Callable[[Path], Any]) -> Any:
         return act(image)
 
 
-def paint(rounds: int) -> Row:
+def paint(rounds: int, first: int = 0) -> Row:
     """Kill the program at random moments while it paints."""
     at_risk = lost = torn = 0
-    for number in range(rounds):
+    for number in range(first, first + rounds):
 
         def hit(image: Path, wait: float = random.Random(number).uniform(0, 6)) -> tuple[int, int, int]:
             times, end = strike("paint", image, wait)
@@ -211,7 +221,8 @@ def paint(rounds: int) -> Row:
                 for plane, values in replayed.planes.items():
                     found[plane] = values
             # nothing tells which moment was written last: one after the strokes at risk must be what is there
-            is_kept = any(np.array_equal(found, after(count)) for count in range(safe, len(times) + 2))
+            possible = itertools.islice(moments(), safe, len(times) + 2)
+            is_kept = any(np.array_equal(found, moment) for moment in possible)
             return safe, 0 if is_kept else safe, damaged
 
         risk, gone, bad = with_image(hit)
@@ -219,10 +230,10 @@ def paint(rounds: int) -> Row:
     return "killed while painting", rounds, at_risk, lost, 0, f"{torn} records cut off and left out"
 
 
-def window(rounds: int) -> Row:
+def window(rounds: int, first: int = 0) -> Row:
     """Kill a real window at random moments while somebody paints in it with the mouse."""
     at_risk = lost = torn = 0
-    for number in range(rounds):
+    for number in range(first, first + rounds):
 
         def hit(image: Path, wait: float = random.Random(number).uniform(2, 10)) -> tuple[int, int, int]:
             told, end = listen("window", image, wait)
@@ -252,10 +263,10 @@ def is_lost(before: np.ndarray, after: np.ndarray, last: np.ndarray, found: np.n
     return bool((found[here] == 0).any() or 2 * (found[here] != after[here]).sum() > here.sum())
 
 
-def save(rounds: int) -> Row:
+def save(rounds: int, first: int = 0) -> Row:
     """Kill the program at random moments while it saves models."""
     torn = models = 0
-    for number in range(rounds):
+    for number in range(first, first + rounds):
 
         def hit(image: Path, wait: float = random.Random(number).uniform(0, 2)) -> tuple[int, int]:
             strike("save", image, wait)
@@ -274,7 +285,7 @@ def save(rounds: int) -> Row:
     return "killed while saving models", rounds, 0, 0, torn, f"{models} models there, all of them open"
 
 
-def train(rounds: int) -> Row:
+def train(rounds: int, first: int = 0) -> Row:
     """Kill the training process at random moments; the strokes and the models of before must be there."""
     import psutil
 
@@ -291,7 +302,7 @@ def train(rounds: int) -> Row:
         for i in range(40):
             layer.paint(place(i * 5), 1 + i % 2)
         session.take(btunet.Model("unet", 1, ("Background", "Object"), {"head.weight": np.zeros(9, np.float32)}))
-        for number in range(rounds):
+        for number in range(first, first + rounds):
             session.finetune(btunet.FinetuneSettings(minutes=1, batch=2, patch_size=32))
             until = time.monotonic() + random.Random(number).uniform(0, 8)
             while time.monotonic() < until:
@@ -383,15 +394,18 @@ def full(folder: str) -> Row:
 
 def main() -> int:
     """Do what the command line says; return 1 if something was lost."""
-    what, argument = sys.argv[1:]
-    children = {"paint-child": painter, "window-child": window_painter, "save-child": saver}
-    if what in children:
-        children[what](Path(argument))
-        return 0
+    what, argument, *first = sys.argv[1:]
     if what == "full":
         row = full(argument)
     else:
-        row = {"paint": paint, "window": window, "save": save, "train": train, "cut": cut}[what](int(argument))
+        faults: dict[str, Callable[..., Row]] = {
+            "paint": paint,
+            "window": window,
+            "save": save,
+            "train": train,
+            "cut": cut,
+        }
+        row = faults[what](int(argument), *map(int, first))
     sys.stdout.write("| " + " | ".join(map(str, row)) + " |\n")
     return int(row[3] > 0 or row[4] > 0)
 

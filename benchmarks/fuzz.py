@@ -1,21 +1,27 @@
 """Gives a reader of files random ones, until something other than a sentence comes of it.
 
-    python benchmarks/fuzz.py [TARGET] [--seconds N] [--seed N]
+    python benchmarks/fuzz.py [TARGET] [--seconds N] [--seed N] [--keep]
 
 TARGET is model (the header of a model file), file (a whole model file), checkpoint, zarr (its metadata), journal
-(strokes: their records have checksums, so most that is changed is left out) or project (its list). Where
-atheris is installed it leads what is tried by what it reaches; elsewhere good files are changed at random. What was
-found is kept in a file fuzz-…, and the exit status is not 0.
+(strokes: as they are, and once more with checksums that are right) or project (its list). Where
+atheris is installed it leads what is tried by what it reaches; elsewhere good files are changed at random. It begins
+with what reached something new before (tests/fuzzed, a file in each line, base64), and with --keep that is where it
+puts the smallest ones at the end. What is not answered is kept in a file fuzz-…, and the exit status is not 0.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import json
+import os
 import random
+import re
+import struct
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,13 +38,13 @@ except ImportError:
 if atheris:  # only what is imported here is looked into
     with atheris.instrument_imports(include=["btunet", "json"]):
         from btunet.checkpoint import Checkpoint
-        from btunet.journal import Block, Journal
+        from btunet.journal import HEAD, MARKER, Block, Journal
         from btunet.model import HEADER, Model
         from btunet.project import Project
         from btunet.reading import read
 else:
     from btunet.checkpoint import Checkpoint
-    from btunet.journal import Block, Journal
+    from btunet.journal import HEAD, MARKER, Block, Journal
     from btunet.model import HEADER, Model
     from btunet.project import Project
     from btunet.reading import read
@@ -56,6 +62,8 @@ ARRAY = {
     "fill_value": 0,
     "order": "C",
 }
+KEPT = Path(__file__).parents[1] / "tests" / "fuzzed"
+MOST = 20_000  # bytes that are kept of a target
 WORDS = ["1e999", "-1", "NaN", "null", "[]", "{}", '""', "1" * 400, "[" * 2000, "\\ud800", "0", "true", '"a"', "9" * 18]
 
 
@@ -85,11 +93,22 @@ def zarr(content: bytes, folder: Path) -> None:
 
 def journal(content: bytes, folder: Path) -> None:
     path = folder / "a.journal"
-    path.write_bytes(content)
-    found = Journal(path, 3, (24, 32)).replay()
-    assert all(plane in range(3) and values.shape == (24, 32) for plane, values in found.planes.items())
-    Journal(path, 3, (24, 32)).append([Block(0, 0, 0, np.full((24, 32), 7, np.uint8))])
-    assert (Journal(path, 3, (24, 32)).replay().planes[0] == 7).all()  # what comes after it is there
+    for each in (content, sealed(content)):
+        path.write_bytes(each)
+        found = Journal(path, 3, (24, 32)).replay()
+        assert all(plane in range(3) and values.shape == (24, 32) for plane, values in found.planes.items())
+        Journal(path, 3, (24, 32)).append([Block(0, 0, 0, np.full((24, 32), 7, np.uint8))])
+        assert (Journal(path, 3, (24, 32)).replay().planes[0] == 7).all()  # what comes after it is there
+
+
+def sealed(content: bytes) -> bytes:
+    """Return a journal with the checksums that its records should have."""
+    found, at = bytearray(content), content.find(MARKER)
+    while 0 <= at <= len(found) - HEAD.size:
+        end = at + HEAD.size + HEAD.unpack_from(found, at)[2]
+        struct.pack_into("<I", found, at + 4, zlib.crc32(found[at + 8 : end]))
+        at = found.find(MARKER, max(at + 1, min(end, len(found))))
+    return bytes(found)
 
 
 def project(content: bytes, folder: Path) -> None:
@@ -160,10 +179,12 @@ def at_random(
 
 
 def led(work: Callable[[bytes, Path], None], good: bytes, folder: Path, seconds: float, seed: int) -> None:
-    """Let atheris try; it ends the process."""
-    (folder / "corpus").mkdir()
-    (folder / "corpus" / "good").write_bytes(good)
+    """Let atheris try, with the words of a good file and those that JSON is full of; it ends the process."""
+    words = {*re.findall(rb'"[^"]+"|[\w.]+', good), *(word.encode() for word in WORDS if len(word) < 40)}
+    quoted = ["".join(f"\\x{byte:02x}" for byte in word) for word in sorted(words)]
+    (folder / "words").write_text("".join(f'"{word}"\n' for word in quoted))
     options = [
+        f"-dict={folder / 'words'}",
         f"-max_total_time={seconds:.0f}",
         f"-seed={seed + 1}",
         "-timeout=20",
@@ -173,12 +194,44 @@ def led(work: Callable[[bytes, Path], None], good: bytes, folder: Path, seconds:
     atheris.Fuzz()
 
 
+def kept(target: str) -> list[bytes]:
+    """Return what reached something new when a target was tried before."""
+    file = KEPT / f"{target}.txt"
+    return [base64.b64decode(line) for line in file.read_text().split()] if file.exists() else []
+
+
+def keep(target: str, corpus: Path) -> None:
+    """Write down the smallest files of a corpus."""
+    lines, length = list[str](), 0
+    for content in sorted(
+        {path.read_bytes() for path in corpus.iterdir()}, key=lambda content: (len(content), content)
+    ):
+        line = base64.b64encode(content).decode()
+        length += len(line) + 1
+        if content and length <= MOST:
+            lines.append(line)
+    KEPT.mkdir(exist_ok=True)
+    (KEPT / f"{target}.txt").write_text("\n".join(lines) + "\n")
+
+
 def main(arguments: Any) -> int:
     work, good = TARGETS[arguments.target]
     with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         if atheris:
-            led(work, good, Path(name), arguments.seconds, arguments.seed)
-        found = at_random(work, good, Path(name), arguments.seconds, arguments.seed)
+            corpus = folder / "corpus"
+            corpus.mkdir()
+            for number, content in enumerate([good, *kept(arguments.target)]):
+                (corpus / str(number)).write_bytes(content)
+            child = os.fork()
+            if not child:
+                led(work, good, folder, arguments.seconds, arguments.seed)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            print(f"{len(list(corpus.iterdir()))} files reached something new")
+            if arguments.keep:
+                keep(arguments.target, corpus)
+            return status
+        found = at_random(work, good, folder, arguments.seconds, arguments.seed)
     if found is not None:
         Path(f"fuzz-{arguments.target}.bin").write_bytes(found)
     return int(found is not None)
@@ -189,4 +242,5 @@ if __name__ == "__main__":
     parser.add_argument("target", nargs="?", default="model", choices=TARGETS)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", action="store_true")
     sys.exit(main(parser.parse_args()))

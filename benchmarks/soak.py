@@ -3,14 +3,16 @@
     xvfb-run -a -s "-screen 0 1400x900x24" .venv/bin/python benchmarks/soak.py OUT.csv [--minutes 120]
 
 One row per turn of half a minute or so: memory of the window's process, threads, widgets, open files, processes it
-started, files in /dev/shm, and the megabytes of the models' weights, which are kept on purpose. Prints the slope of the
-other memory after the first fifth, with its standard error.
+started, files in /dev/shm, the megabytes of the models' weights, which are kept on purpose, and what the C library has
+given to the program (`used`) and keeps for later (`free`). Prints the slope of the other memory after the first fifth,
+with its standard error, and that of what is used.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import ctypes
 import gc
 import os
 import tempfile
@@ -30,7 +32,10 @@ import mouse
 from napari_btunet import demo
 from napari_btunet._sample import draw_nuclei
 
-COLUMNS = ("minute", "megabytes", "threads", "widgets", "files", "processes", "shared", "layers", "models", "weights")
+COLUMNS = (
+    *("minute", "megabytes", "threads", "widgets", "files", "processes", "shared", "layers", "models", "weights"),
+    *("used", "free"),  # by glibc's malloc, megabytes
+)
 
 
 class User:
@@ -123,13 +128,28 @@ class User:
             len(self.viewer.layers),
             len(self.session.history.rounds),
             round(sum(w.nbytes for r in self.session.history.rounds for w in r.model.weights.values()) / 2**20, 1),
+            *heap(),
         ]
 
 
-def slope(rows: list[list[float]]) -> tuple[float, float]:
+class _Heap(ctypes.Structure):
+    """Of glibc, mallinfo2: what is known of all heaps."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in ("a", "b", "c", "d", "mapped", "e", "f", "used", "free", "g")]
+
+
+def heap() -> tuple[float, float]:
+    """Return the megabytes that malloc has given out, and those that it keeps."""
+    ask = ctypes.CDLL(None).mallinfo2
+    ask.restype = _Heap
+    found = ask()
+    return round((found.used + found.mapped) / 2**20, 1), round(found.free / 2**20, 1)
+
+
+def slope(rows: list[list[float]], column: str) -> tuple[float, float]:
     """Return megabytes per hour after the first fifth, without those of models, and the standard error."""
     later = np.array(rows[len(rows) // 5 :])
-    hours, megabytes = later[:, 0] / 60, later[:, 1] - later[:, -1]
+    hours, megabytes = later[:, 0] / 60, later[:, COLUMNS.index(column)] - later[:, COLUMNS.index("weights")]
     (rise, _), covariance = np.polyfit(hours, megabytes, 1, cov=True)
     return float(rise), float(np.sqrt(covariance[0, 0]))
 
@@ -153,9 +173,9 @@ def main() -> None:
         user.viewer.close()
     QTest.qWait(2000)
     left = [child.name() for child in psutil.Process().children(recursive=True)]
-    rise, error = slope(rows)
     first, last = rows[len(rows) // 5], rows[-1]
-    print(f"{len(rows)} turns in {last[0]:.0f} minutes: memory {rise:+.1f} ± {error:.1f} MB per hour")
+    slopes = ", ".join("{} {:+.1f} ± {:.1f}".format(name, *slope(rows, name)) for name in ("megabytes", "used"))
+    print(f"{len(rows)} turns in {last[0]:.0f} minutes, MB per hour: {slopes}")
     changes = ", ".join(f"{name} {a:g} → {b:g}" for name, a, b in zip(COLUMNS[1:], first[1:], last[1:], strict=True))
     print(f"from turn {len(rows) // 5} to the last: {changes}; processes left after closing: {left or 'none'}")
 

@@ -23,6 +23,7 @@ from ._parts import Scroll, beside, heading, minutes, named, sentence
 from ._progress import Losses, ProgressRow
 from ._project_buttons import ProjectButtons
 from ._session import Session, session_of
+from ._smaller import SmallerBatch
 from ._strip import PlaneStrip
 from ._trial import TrialButtons
 from ._views import IgnoredViews
@@ -44,6 +45,12 @@ class Column(QWidget):
         rows = QVBoxLayout(column)
         for part in (self._next, self._image, self._pretrain, self._paint, self._finetune, self._use, self._more):
             part(rows)
+        works = {
+            "pretrain": (self.pretrain_form.container.batch, self.pretrain_button.click),
+            "finetune": (self.finetune_form.container.batch, self.finetune_button.click),
+        }
+        self.smaller_button = SmallerBatch(self.session, works)
+        rows.insertWidget(rows.indexOf(self.progress) + 1, self.smaller_button)
         rows.addStretch()
         scroll = Scroll()
         scroll.setWidget(column)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ._layers import file_of
+from ._replacing import may_replace
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -16,14 +18,19 @@ MASKS = "TIFF with the image's axes (*.tif);;PNG, one per plane (*.png);;Zarr (*
 MODELS = "BT-UNet model (*.safetensors)"
 
 
-def target(parent: QWidget, title: str, suggested: Path, kinds: str) -> Path | None:
-    """Return the path to write to; None if the user would rather not."""
+def target(
+    parent: QWidget,
+    title: str,
+    suggested: Path,
+    kinds: str,
+    files: Callable[[Path], Sequence[Path]] = lambda path: [path],
+) -> Path | None:
+    """Return the path to write to; None if the user would rather not, or not replace ``files`` of that name."""
     path, kind = QFileDialog.getSaveFileName(parent, title, str(suggested), kinds)
     if not path:
         return None
     named = _with_suffix(Path(path), kind)
-    is_asked = named == Path(path)  # the dialog asked about what was typed
-    return named if is_asked or _may_replace(parent, named) else None
+    return named if may_replace(parent, files(named), Path(path)) else None
 
 
 def source(parent: QWidget, title: str, kinds: str) -> Path | None:
@@ -37,14 +44,6 @@ def beside(image: Image | None, ending: str) -> Path:
     file = file_of(image) if image is not None else None
     folder = file.parent if file else Path.home()
     return folder / f"{file.stem if file else getattr(image, 'name', 'btunet')}{ending}"
-
-
-def _may_replace(parent: QWidget, path: Path) -> bool:
-    """Ask whether a file may be replaced, if there is one."""
-    if not path.exists():
-        return True
-    question = f"{path.name} is there already. Replace it?"
-    return bool(QMessageBox.question(parent, "Replace", question) == QMessageBox.StandardButton.Yes)
 
 
 def _with_suffix(path: Path, kind: str) -> Path:

@@ -14,6 +14,8 @@ from psygnal import Signal
 
 import btunet
 
+from ._heap import give_back
+
 logger = logging.getLogger(__name__)
 REDRAW = 0.1  # seconds between two redraws
 SILENCE = 20.0  # seconds without a step after which the user is told
@@ -111,6 +113,7 @@ def _consume(
         ending = ("failed", error)
     finally:
         task.close()
+        give_back()
     if ending[0] == "done":
         drawn.wait(timeout=1)  # not for ever: the window may be gone
         drawn.clear()

@@ -101,18 +101,21 @@ class Keeper(Restoring):
     def _take_in(self, stamp: Stamp, numbers: list[int]) -> None:
         """Use what another program put there; a model that is worse than ours is only listed."""
         assert self.project is not None
-        if stamp not in (self._stamp, NO_FILE):
+        models = sorted(set(numbers) - set(self._rounds) - self._broken)
+        has_encoder = stamp not in (self._stamp, NO_FILE)
+        if has_encoder:
             self._stamp = stamp
             if encoder := self._load(self.project.encoder):
                 self._encoder = self.session.encoder = encoder
                 self.session.said.emit(f"An encoder came from elsewhere: {encoder.describe()}.", False)
-        for number in sorted(set(numbers) - set(self._rounds) - self._broken):
+        for number in models:
             if model := self._load(self.project.model(number)):
                 self.session.take(model)
                 self._rounds.append(number)
             else:
                 self._broken.add(number)
-        self.session.changed.emit()
+        if has_encoder or models:  # not every time: it is looked for every few seconds, and drawing takes long
+            self.session.changed.emit()
 
     # ------------------------------------------------------------------------------------------ another place
 

@@ -17,6 +17,7 @@ from btunet.task import titled
 from . import _layers
 from ._files import beside
 from ._form import SettingsForm
+from ._replacing import may_replace
 from ._writer import mask_of
 
 if TYPE_CHECKING:
@@ -163,8 +164,8 @@ class ObjectsSection(QWidget):
         self._session.objects.make(self.form.value())
 
     def _on_table(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Export table", str(beside(self._session.image, "_objects.csv")), TABLE
-        )
-        if path:
-            self._session.objects.export(Path(path if path.lower().endswith(".csv") else f"{path}.csv"))
+        suggested = beside(self._session.image, "_objects.csv")
+        path, _ = QFileDialog.getSaveFileName(self, "Export table", str(suggested), TABLE)
+        named = Path(path if path.lower().endswith(".csv") else f"{path}.csv")
+        if path and may_replace(self, [named], Path(path)):
+            self._session.objects.export(named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from napari.utils.notifications import show_error
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import QListWidgetItem, QWidget
 
 import btunet
 from btunet.settings import PretrainSettings
+from btunet.targets import files_of
 
 from . import _files
 from ._canvas import CanvasGuard
@@ -196,8 +198,11 @@ class Panel(Column):
         self.session.import_encoder(self.network_choice.value(), weights)
 
     def _on_export(self) -> None:
-        suggested = _files.beside(self.session.image, "_masks.tif")
-        if path := _files.target(self, "Export masks", suggested, _files.MASKS):
+        suggested, subject = _files.beside(self.session.image, "_masks.tif"), self.session.subject
+        if subject is None:
+            return
+        files = partial(files_of, like=subject.stack)
+        if path := _files.target(self, "Export masks", suggested, _files.MASKS, files):
             self.session.export(path)
 
     def _on_save_model(self) -> None:

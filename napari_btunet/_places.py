@@ -10,7 +10,8 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 import btunet
-from btunet.project import SUFFIX, absolute, digest
+from btunet.project import SUFFIX
+from btunet.records import absolute, digest
 from btunet.replace import replacing
 
 FILE = "places.json"  # image → folder, for those that the user chose

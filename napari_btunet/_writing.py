@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ._subject import Subject
 
 SOON = 400  # milliseconds from a change to its way to the disk
+NEXT = 20  # milliseconds until the search for what was undone goes on
 AGAIN = 2000  # milliseconds after which what could not be written is tried again
 Stamp = tuple[int, int]  # of a file: when it was written, nanoseconds, and its length, bytes
 NO_FILE: Stamp = (0, 0)
@@ -83,7 +84,9 @@ class Writing:
         self._send_models()
         self._listen()
         self._store.send()
-        if self._store.is_busy or not all(s.kept.is_settled for s in self.session.subjects.values()):
+        if not all(s.kept.is_settled for s in self.session.subjects.values()):
+            self._timer.start(NEXT)
+        elif self._store.is_busy:
             self.soon()
 
     def _send_strokes(self, subject: Subject, patience: float) -> None:

@@ -146,6 +146,12 @@ def test_one_mask_is_scored_against_one_whatever_their_names(data: Path, shell: 
     assert status == 0 and "over 1 planes" in out
 
 
+def test_masks_that_take_the_place_of_others_are_named(data: Path, model: Path, shell: Shell) -> None:
+    predict = f"predict {model} images/one.png images/two.tif --out found --format png"
+    assert "replaced" not in shell(predict)[2]
+    assert "replaced what was there before: one.png, two_000.png, two_001.png\n" in shell(predict)[2]
+
+
 def test_true_masks_without_a_prediction_are_left_out_with_a_note(data: Path, shell: Shell) -> None:
     (data / "found").mkdir()
     (data / "found" / "one.png").write_bytes((data / "masks" / "one.png").read_bytes())

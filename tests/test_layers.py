@@ -49,6 +49,7 @@ LAYERS = (
         "folds",
         "honest",
         "journal",
+        "records",
         "losses",
         "metrics",
         "messages",

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from btunet import BtunetError, Model, Stack
 from btunet.cli.inputs import strokes_of
 from btunet.journal import Block
-from btunet.project import FILE, Project, digest, folder_beside, projects_of
+from btunet.project import FILE, Project, folder_beside, projects_of
+from btunet.records import digest
 
 
 def stack(path: Path | None = None, seed: int = 0, shape: tuple[int, ...] = (2, 24, 32)) -> Stack:

@@ -11,3 +11,7 @@ class OutOfMemory(BtunetError):  # noqa: N818 (its name is what happened)
 
 class Died(BtunetError):  # noqa: N818
     """The background process ended without an answer."""
+
+
+class Killed(Died, OutOfMemory):
+    """The background process was killed, as systems do that run out of memory."""

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from . import device
-from .errors import BtunetError, Died
+from .errors import BtunetError, Died, Killed
 from .messages import receive, send
 from .task import Progress, Reply, Task
 
@@ -111,7 +111,7 @@ def in_child(
     ValueError, BtunetError
         As the task does; any other error becomes a BtunetError, with the child's traceback in the log.
     Died
-        If the child ends without an answer.
+        If the child ends without an answer; Killed if it was killed.
     """
     folder = Path(tempfile.mkdtemp(prefix="btunet-"))
     messages: queue.Queue[tuple[str, Any] | None] = queue.Queue(maxsize=64)
@@ -168,7 +168,7 @@ def _follow(
         except queue.Empty:
             message = ("progress", Progress(last.stage, last.step, last.total, last.values))
         if message is None:
-            raise Died(_why(child))
+            raise _end_of(child)
         kind, content = message
         if spare and (kind == "result" or (kind == "progress" and content.step)):
             spare.prepare()
@@ -185,15 +185,16 @@ def _follow(
                 send(child.stdin, folder, reply)
 
 
-def _why(child: subprocess.Popen[bytes]) -> str:
-    """Say in one sentence how a child ended that sent no answer."""
+def _end_of(child: subprocess.Popen[bytes]) -> Died:
+    """Return an error that says in one sentence how a child ended that sent no answer."""
+    who = "the background process"
     try:
         code = child.wait(timeout=5)
     except subprocess.TimeoutExpired:
-        return "the background process sent something that could not be read; try again"
+        return Died(f"{who} sent something that could not be read; try again")
     if code == -getattr(signal, "SIGKILL", 9):
-        return "the background process was killed, most likely for lack of memory; lower the batch or the patch size"
-    return f"the background process ended unexpectedly (code {code}); what was saved before is safe, try again"
+        return Killed(f"{who} was killed, most likely for lack of memory; lower the batch or the patch size")
+    return Died(f"{who} ended unexpectedly (code {code}); what was saved before is safe, try again")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

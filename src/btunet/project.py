@@ -6,7 +6,6 @@ What is in it, and what each file promises, is written in docs/project.md.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import os
@@ -14,57 +13,22 @@ import shutil
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from .errors import BtunetError
-from .images import CHANNEL_AXES, Stack, index_of, spread
+from .images import CHANNEL_AXES, Stack
 from .journal import Journal
 from .model import Model
 from .reading import read
+from .records import ImageRecord, absolute, digest, written
 from .replace import explaining, replacing
 
 FORMAT = 1
 SUFFIX = ".btunet"  # of the folder
 FILE = "project.json"
-LOOKED_AT = 8, 512  # planes, and pixels along each side, that a digest looks at
-
-
-@dataclass(frozen=True)
-class ImageRecord:
-    """What a project knows of an image.
-
-    Parameters
-    ----------
-    path
-        Its file, as it is written in the project: from the project's folder if it lies beside it, with "/" between
-        names; empty if it has none.
-    name
-        What the window called it.
-    axes, shape, dtype
-        Of its values, as in `Stack`.
-    digest
-        Of a sample of its values (`digest`); empty if that was not looked at.
-    is_aside
-        Whether its strokes are not used: the file has other values now, and other strokes.
-    """
-
-    path: str
-    name: str
-    axes: str
-    shape: tuple[int, ...]
-    dtype: str
-    digest: str = ""
-    is_aside: bool = False
-
-    def fits(self, stack: Stack) -> bool:
-        """Return whether strokes on the one can lie on the other."""
-        return (
-            tuple(n for a, n in zip(self.axes, self.shape, strict=True) if a not in CHANNEL_AXES) == stack.spatial_shape
-        )
 
 
 @dataclass(frozen=True)
@@ -108,7 +72,7 @@ class Project:
             if int(found["btunet project"]) > FORMAT:
                 newer = found["btunet project"]
                 raise BtunetError(f"{folder.name} was written by a newer btunet (format {newer}); update this one")
-            images = tuple(_record(entry) for entry in found["images"])
+            images = tuple(ImageRecord.checked(entry) for entry in found["images"])
             classes, painted = tuple(str(c) for c in found["classes"]), found.get("painted", {})
             spent = max(0, int(painted.get("strokes", 0))), _seconds(painted.get("seconds", 0.0))
             return cls(folder, classes, images, int(found["present"]), *spent)
@@ -144,7 +108,7 @@ class Project:
         folder = absolute(folder)
         files = [self.file_of(number) for number in range(len(self.images))]
         images = [
-            dataclasses.replace(image, path=_written(file, folder))
+            dataclasses.replace(image, path=written(file, folder))
             if file and not file.is_relative_to(self.folder)
             else image
             for image, file in zip(self.images, files, strict=True)
@@ -176,14 +140,11 @@ class Project:
 
     def with_image(self, stack: Stack) -> Project:
         """Return the project with one more image."""
-        path = _written(stack.path, self.folder) if stack.path else ""
-        shape = tuple(int(n) for n in stack.data.shape)
-        record = ImageRecord(path, stack.name, stack.axes, shape, str(np.dtype(stack.data.dtype)), digest(stack))
-        return dataclasses.replace(self, images=(*self.images, record))
+        return dataclasses.replace(self, images=(*self.images, ImageRecord.of(stack, self.folder)))
 
     def with_file(self, number: int, path: Path) -> Project:
         """Return the project with another file for an image."""
-        return self._with(number, dataclasses.replace(self.images[number], path=_written(path, self.folder)))
+        return self._with(number, dataclasses.replace(self.images[number], path=written(path, self.folder)))
 
     def _with(self, number: int, record: ImageRecord) -> Project:
         return dataclasses.replace(self, images=(*self.images[:number], record, *self.images[number + 1 :]))
@@ -324,27 +285,6 @@ class Project:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {sentence}\n")
 
 
-def absolute(path: Path) -> Path:
-    """Return a path from the root, without ".." in it."""
-    return Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
-
-
-def digest(stack: Stack) -> str:
-    """Return a checksum of an image's axes, shape and type, and of a sample of its values.
-
-    Arrays in memory or mapped from a file: up to 512 × 512 values of each of 8 planes, spread evenly. Others are read
-    by chunks, which takes time, so they have none: "".
-    """
-    if not isinstance(stack.data, np.ndarray):
-        return ""
-    planes, side = LOOKED_AT
-    about = hashlib.sha256(f"{stack.axes} {stack.data.shape} {stack.data.dtype.str}".encode())
-    y, x = (slice(None, None, max(1, n // side)) for n in stack.plane_shape)
-    for plane in spread(stack.planes, planes):
-        about.update(np.ascontiguousarray(stack.data[index_of(stack.axes, stack.stack_shape, plane, y, x)]).tobytes())
-    return about.hexdigest()
-
-
 def folder_beside(path: Path) -> Path:
     """Return the folder of the project of an image."""
     return path.with_name(f"{path.name.split('.')[0]}{SUFFIX}")
@@ -357,35 +297,7 @@ def projects_of(path: Path) -> list[Path]:
     return [folder for folder in (named, *others) if (folder / FILE).is_file()]
 
 
-def _written(path: Path, folder: Path) -> str:
-    """Return a path as it is written in a project: relative if it stays valid when both are moved together."""
-    path = absolute(path)
-    if path.is_relative_to(folder):
-        return path.relative_to(folder).as_posix()
-    if path.is_relative_to(folder.parent):
-        return str(PurePosixPath("..") / path.relative_to(folder.parent).as_posix())
-    return str(path)
-
-
 def _seconds(found: Any) -> float:
     """Return a length of time, 0 for one that cannot be."""
     seconds = float(found)
     return seconds if 0 <= seconds < math.inf else 0.0
-
-
-def _record(entry: Any) -> ImageRecord:
-    """Return an image of the list after checking every value."""
-    axes, shape = str(entry["axes"]), tuple(int(n) for n in entry["shape"])
-    if "\0" in str(entry["path"]):
-        raise ValueError("an image's path holds a zero")
-    if len(axes) != len(shape) or not axes.replace("C", "").replace("S", "").endswith("YX") or min(shape) < 1:
-        raise ValueError(f"an image has shape {shape} and axes {axes}")
-    return ImageRecord(
-        str(entry["path"]),
-        str(entry["name"]),
-        axes,
-        shape,
-        str(entry["dtype"]),
-        str(entry.get("digest", "")),
-        entry.get("is_aside") is True,
-    )

@@ -56,6 +56,13 @@ def check_target(path: Path, like: Stack) -> None:
         raise ValueError(f"{path} is the image itself; choose another folder or name")
 
 
+def files_of(path: Path, like: Stack) -> list[Path]:
+    """Return the files that a mask of an image is written to: PNG holds one plane, so a stack takes several."""
+    if path.suffix.lower() != ".png" or len(like.spatial_axes) == 2:
+        return [path]
+    return [path.with_name(f"{path.stem}_{i:03d}.png") for i in range(like.planes)]
+
+
 def scale_of(like: Stack) -> tuple[float, ...]:
     """Return the pixel size along the spatial axes; () if there is none."""
     scale = tuple(abs(size) for size in like.scale)  # a viewer may mirror an axis, a file cannot
@@ -163,9 +170,8 @@ class _Pictures(_Raw):
             file.truncate(like.planes * int(np.prod(like.plane_shape)) * dtype.itemsize)
 
     def finish(self) -> list[Path]:
-        many, path = len(self._like.spatial_axes) > 2, self._path
         planes = np.memmap(self._raw, self._dtype, "r", 0, (self._like.planes, *self._like.plane_shape))
-        files = [path.with_name(f"{path.stem}_{i:03d}.png") if many else path for i in range(len(planes))]
+        files = files_of(self._path, self._like)
         for file, plane in zip(files, planes, strict=True):
             imageio.imwrite(file, plane)
         return files

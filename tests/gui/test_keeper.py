@@ -413,6 +413,17 @@ def test_an_encoder_trained_elsewhere_is_taken_in(
     assert opened.errors == []
 
 
+def test_a_look_for_news_draws_nothing_if_there_are_none(open_file: Callable[..., Window], image: Path) -> None:
+    opened = open_file(image)
+    opened.annotate()
+    wait_for(opened, folder_beside(image))
+    drawn: list[bool] = []
+    opened.session.changed.connect(lambda: drawn.append(True))
+    keeper = opened.session.keeper
+    keeper._take_in(keeper._stamp, keeper.project.models)
+    assert not drawn
+
+
 def test_ones_own_encoder_is_not_taken_for_one_from_elsewhere(
     open_file: Callable[..., Window], image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

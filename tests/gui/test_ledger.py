@@ -145,3 +145,39 @@ def test_small_numbers_of_before_leave_room_for_large_ones() -> None:
         layer.data_setitem(tuple(np.array([n]) for n in (0, 5, 5)), value, refresh=False)
         (block,) = ledger.blocks()
         assert block.values.item() == value
+
+
+def tall() -> tuple[Labels, Ledger]:
+    """Return a layer whose plane is compared in bands, with a stroke that crosses them, taken down, then undone."""
+    layer = Labels(np.zeros((4096, 512), np.uint8))
+    ledger = Ledger(layer, scan=False)
+    layer.data_setitem((np.arange(4096), np.full(4096, 7)), 1)
+    ledger.blocks()
+    layer.undo()
+    return layer, ledger
+
+
+@pytest.fixture
+def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every look at the clock take a second."""
+    clock = iter(range(10_000))
+    monkeypatch.setattr("napari_btunet._ledger.time.perf_counter", lambda: next(clock))
+
+
+def test_a_stroke_that_was_undone_is_told_at_once_however_many_turns_it_is_looked_for(slow_clock: None) -> None:
+    _, ledger = tall()
+    turns, found = 0, list[Block]()
+    while not found and turns < 99:
+        found, turns = ledger.blocks(patience=1.5), turns + 1  # one band
+    assert turns > 1
+    assert [(block.y, block.x, block.values.shape, block.values.any()) for block in found] == [(0, 7, (4096, 1), False)]
+    assert ledger.is_settled
+
+
+def test_a_window_that_redraws_all_the_time_does_not_keep_an_undone_stroke_from_being_told(slow_clock: None) -> None:
+    layer, ledger = tall()
+    copy = np.ones((1, 4096, 512), np.uint8) * (np.arange(512) == 7)
+    for _ in range(60):
+        layer.refresh()
+        copy = put(copy, ledger.blocks(patience=1.5))  # one band
+    assert not copy.any()

@@ -13,8 +13,9 @@ from ..claims import check_file
 from ..errors import BtunetError
 from ..images import Stack
 from ..model import Model
-from ..project import Project, absolute
+from ..project import Project
 from ..reading import find, pair, read
+from ..records import absolute
 from ..replace import explaining
 from ..settings import (
     FinetuneSettings,

@@ -12,7 +12,7 @@ from ..model import Model
 from ..project import Project
 from ..reading import find, read, stem
 from ..replace import replacing
-from ..task import run
+from ..task import Task, run
 from .console import INTERRUPTED, Console, plain, say
 from .flags import (
     Flat,
@@ -78,12 +78,10 @@ def predict(
         jobs=jobs,
         scheduler=scheduler,
     )
-    with Console() as console:
-        for path in run(task, console.show):
-            print(path)
-    if console.interrupted:
+    interrupted = _show(task, out)
+    if interrupted:
         say("the same command goes on from here")
-    return INTERRUPTED if console.interrupted else 0
+    return INTERRUPTED if interrupted else 0
 
 
 def objects(
@@ -114,10 +112,21 @@ def objects(
     check_folder(out)
     named = ("background", *classes) if classes else ()
     task = objects_of_files(find(masks), out, settings, images=find(images or ()), classes=named, format=format)
+    return INTERRUPTED if _show(task, out) else 0
+
+
+def _show(task: Task[list[Path]], out: Path) -> bool:
+    """Print the files that a task writes into a folder, and say which were replaced; return whether it was stopped."""
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*")}
     with Console() as console:
-        for path in run(task, console.show):
-            print(path)
-    return INTERRUPTED if console.interrupted else 0
+        files = run(task, console.show)
+    for path in files:
+        print(path)
+    replaced = [path.name for path in files if path in before and path.stat().st_mtime_ns != before[path]]
+    if replaced:
+        more = f" and {len(replaced) - 3} more" if len(replaced) > 3 else ""
+        say(f"replaced what was there before: {', '.join(replaced[:3])}{more}")
+    return console.interrupted
 
 
 def evaluate(predictions: Path, truth: Path, *, json_file: Annotated[Path | None, Parameter("--json")] = None) -> int:
