@@ -1,9 +1,11 @@
 """How near a training step comes to what the processor can do, and where the rest of its time goes.
 
-    python benchmarks/floor.py pretrain|finetune NETWORK [THREADS] [ROUNDS]
+    python benchmarks/floor.py pretrain|finetune|strokes NETWORK [THREADS] [ROUNDS]
 
-The floor is the time that the operations of a step's convolutions take at the rate of one large bfloat16 matrix product
-on the same threads. Both are timed in turn, then some steps once more under torch's profiler.
+The floor is the time that the operations of a step's convolutions take at the rate of one large product of matrices, of
+the type the steps use, on the same threads. Both are timed in turn, then some steps once more under torch's profiler.
+With one thread, its processor time counts. Of "strokes", fine-tuning from strokes, only the profile is printed: the
+trunk (`networks.trunk`), which works in it too, is not followed back.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from btunet.device import cores, mind_the_machine
+from btunet.device import cores, mind_the_machine, precision
 from contenders import ours
 
 SIZE = 4096  # side of the matrices
@@ -25,10 +27,15 @@ KINDS = {  # part of an operator's name → the row it belongs to; the first tha
     "layer_norm": "normalisation, forward",
     "batch_norm": "normalisation, forward",
     "threshold": "ReLU",
+    "hardtanh": "ReLU",
     "clamp_min": "ReLU",
     "pool": "pooling, upsampling, joining",
     "upsample": "pooling, upsampling, joining",
     "aten::cat": "pooling, upsampling, joining",
+    "aten::addmm": "products of matrices",
+    "aten::mm": "products of matrices",
+    "aten::clamp": "the trunk's features, made comparable",
+    "aten::sub": "the trunk's features, made comparable",
     "random_": "dropout",
     "ge_": "dropout",
     "copy_": "copies and conversions",
@@ -42,42 +49,54 @@ KINDS = {  # part of an operator's name → the row it belongs to; the first tha
 }
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+def seconds(work: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+    start = clock()
     work()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def main(task: str, network: str, threads: int, rounds: int) -> None:
     mind_the_machine()
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     torch.set_num_threads(threads)
     steps = ours(task, network, 1024)
     for _ in range(3):
         next(steps)
+    print(f"\n{task}, {network}, {threads} threads, {rounds} rounds:")
+    if task != "strokes":
+        reached(steps, threads, rounds)
+    rows, whole = explained(steps, min(rounds, 5))
+    print("\n| part of a step | ms | share |\n|---|---|---|")
+    for kind, spent in sorted(rows.items(), key=lambda row: -row[1]):
+        print(f"| {kind} | {spent * 1e3:.1f} | {spent / whole:.1%} |")
+
+
+def reached(steps: Any, threads: int, rounds: int) -> None:
+    """Print how much of the rate of a product of matrices the convolutions of a step reach."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
     counter = FlopCounterMode(display=False)
     with counter:
         next(steps)
     # torch miscounts the backward pass of separable convolutions: for each operation forward there are two
     operations = 3 * counter.get_flop_counts()["Global"][torch.ops.aten.convolution]
-    matrix = torch.randn(SIZE, SIZE).bfloat16()
-    matrix @ matrix
-    times = [(seconds(lambda: next(steps)), seconds(lambda: matrix @ matrix)) for _ in range(rounds)]
-    step, product = (statistics.median(values) for values in zip(*times, strict=True))
-    peak = 2 * SIZE**3 / product
+    matrix = torch.randn(SIZE, SIZE)
+
+    def product() -> torch.Tensor:
+        with precision(matrix.device):
+            return matrix @ matrix
+
+    product()
+    clock = time.process_time if threads == 1 else time.perf_counter
+    times = [(seconds(lambda: next(steps), clock), seconds(product, clock)) for _ in range(rounds)]
+    step, whole = (statistics.median(values) for values in zip(*times, strict=True))
+    peak = 2 * SIZE**3 / whole
     shares = [operations / (s * 2 * SIZE**3 / p) for s, p in times]
-    print(f"\n{task}, {network}, {threads} threads, {rounds} rounds:")
     print(f"- a step of {operations / 1e9:.1f} GFLOP took {step * 1e3:.0f} ms: {operations / step / 1e9:.0f} GFLOP/s")
     print(f"- a product of {SIZE}² matrices: {peak / 1e9:.0f} GFLOP/s; the floor is {operations / peak * 1e3:.0f} ms")
     print(f"- a step reaches {operations / step / peak:.0%} of that rate ({min(shares):.0%} to {max(shares):.0%})")
-    rows, whole = explained(steps, min(rounds, 5))
-    convolutions = sum(spent for kind, spent in rows.items() if kind.startswith("convolutions"))
-    print(f"- the convolutions alone reach {operations / convolutions / peak:.0%} of it\n")
-    print("| part of a step | ms | share |\n|---|---|---|")
-    for kind, spent in sorted(rows.items(), key=lambda row: -row[1]):
-        print(f"| {kind} | {spent * 1e3:.1f} | {spent / whole:.1%} |")
 
 
 def explained(steps: Any, count: int) -> tuple[dict[str, float], float]:

@@ -20,6 +20,7 @@ from btunet.recipes import PRETRAINING
 Views = tuple[Tensor, Tensor]
 RECIPE = PRETRAINING["default"]
 EPOCH = 2**20  # samples; more than are ever drawn
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class TwinCrops(Dataset[Views]):
@@ -87,10 +88,10 @@ def projector(width: int) -> nn.Sequential:
 def pretraining(network: str, stack: np.ndarray, batch: int, size: int) -> Iterator[int]:
     """Make one step of pre-training after the other; yield how many patches each used."""
     model = btunet.Model(network, 1, (), {}).build(2)
-    encoder, head = model.encoder.train(), projector(model.widths[-1])
+    encoder, head = model.encoder.train().to(DEVICE), projector(model.widths[-1]).to(DEVICE)
     descent = torch.optim.SGD([*encoder.parameters(), *head.parameters()], lr=1e-3, momentum=0.9)
     for view_a, view_b in DataLoader(TwinCrops(stack, size), batch):
-        z_a, z_b = (head(encoder(view)[-1].mean((-2, -1))) for view in (view_a, view_b))
+        z_a, z_b = (head(encoder(view.to(DEVICE))[-1].mean((-2, -1))) for view in (view_a, view_b))
         loss = correlation_loss(z_a, z_b)
         descent.zero_grad()
         loss.backward()
@@ -101,9 +102,10 @@ def pretraining(network: str, stack: np.ndarray, batch: int, size: int) -> Itera
 
 def finetuning(network: str, stack: np.ndarray, masks: np.ndarray, batch: int, size: int) -> Iterator[int]:
     """Make one step of fine-tuning after the other; yield how many patches each used."""
-    model = btunet.Model(network, 1, (), {}).build(2).train()
+    model = btunet.Model(network, 1, (), {}).build(2).train().to(DEVICE)
     descent = torch.optim.Adam(model.parameters(), lr=1e-3)
-    for images, target in DataLoader(MaskCrops(stack, masks, size), batch):
+    for pair in DataLoader(MaskCrops(stack, masks, size), batch):
+        images, target = (x.to(DEVICE) for x in pair)
         logits = model(images)  # (N, 2, Y, X)
         probability = logits.softmax(1)[:, 1]
         dice = (2 * (probability * target).sum() + 1) / (probability.sum() + target.sum() + 1)
@@ -117,7 +119,7 @@ def finetuning(network: str, stack: np.ndarray, masks: np.ndarray, batch: int, s
 
 def predicting(network: str, stack: np.ndarray, tile: int) -> Iterator[int]:
     """Predict one plane after the other; yield how many pixels each has."""
-    model = btunet.Model(network, 1, (), {}).build(2).eval()
+    model = btunet.Model(network, 1, (), {}).build(2).eval().to(DEVICE)
     margin = -(-model.reach // model.stride) * model.stride
     while True:
         for plane in stack:
@@ -133,7 +135,7 @@ def predict_plane(model: nn.Module, plane: np.ndarray, tile: int, margin: int) -
         for left in range(0, plane.shape[1], tile):
             y, x = max(0, top - margin), max(0, left - margin)
             window = plane[y : top + tile + margin, x : left + tile + margin]
-            found = model(scaled(window)[None])[0].softmax(0).argmax(0).numpy()
+            found = model(scaled(window)[None].to(DEVICE))[0].softmax(0).argmax(0).cpu().numpy()
             part = mask[top : top + tile, left : left + tile]
             part[:] = found[top - y :, left - x :][: part.shape[0], : part.shape[1]]
     return mask

@@ -1,10 +1,12 @@
 """Training and prediction against straightforward ways to do the same, and against what the processor can do.
 
-    python benchmarks/speed.py [--rounds 7] [--network unet plain-unet] [--threads N] [--tasks ...]
+    python benchmarks/speed.py [--rounds 7] [--network unet plain-unet] [--threads N] [--tasks ...] [--processor-time]
 
 Every side (`contenders`) is a process of its own; they work in turn, one at a time, and each round takes a few seconds
 from each. Prints Markdown: the median over the rounds, the range, the ratio of the medians, the range of the rounds'
-ratios, and the most memory a process held. Then how far a training step is from the floor (`floor`).
+ratios, and the most memory a process held. Then how far a training step is from the floor (`floor`). On a machine that
+does other work too, ``--processor-time`` counts the seconds that one thread got instead of those that went by. Where
+there is a GPU, all sides use it and are waited for. Without lightly its side is left out.
 """
 
 from __future__ import annotations
@@ -26,9 +28,8 @@ OTHERS = {"pretrain": ("port", "lightly"), "finetune": ("port",), "predict": ("p
 class Side:
     """A process that makes steps when it is told to."""
 
-    def __init__(self, task: str, side: str, network: str, threads: int, pixels: int) -> None:
-        flags = ["--network", network, "--threads", str(threads), "--side-pixels", str(pixels)]
-        command = [sys.executable, str(HERE / "contenders.py"), task, side, *flags]
+    def __init__(self, task: str, side: str, network: str, flags: list[str]) -> None:
+        command = [sys.executable, str(HERE / "contenders.py"), task, side, "--network", network, *flags]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -57,10 +58,10 @@ class Side:
         self._process.communicate()
 
 
-def compare(task: str, network: str, rounds: int, threads: int, pixels: int) -> None:
+def compare(task: str, network: str, rounds: int, flags: list[str]) -> None:
     sides = []
     for name in ("ours", *OTHERS[task]):
-        side = Side(task, name, network, threads, pixels)
+        side = Side(task, name, network, flags)
         try:
             side.steps(2)  # memory is asked for, kernels are chosen
             sides.append(side)
@@ -96,14 +97,18 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="*", choices=tuple(STEPS), default=list(STEPS))
     parser.add_argument("--pixels", type=int, default=1024, help="side of the images, pixels")
     parser.add_argument("--no-floor", action="store_true")
+    parser.add_argument("--processor-time", action="store_true")
     args = parser.parse_args()
+    threads = 1 if args.processor_time else args.threads  # of several, the time would be added up
+    flags = ["--threads", str(threads), "--side-pixels", str(args.pixels)]
+    flags += ["--processor-time"] * args.processor_time
     print("| task | network | against | unit | ours | other | ratio | peak memory, MB |\n|" + "---|" * 8)
     for network in args.network:
         for task in args.tasks:
-            compare(task, network, args.rounds, args.threads, args.pixels)
+            compare(task, network, args.rounds, flags)
     for network in [] if args.no_floor else args.network:
-        for task in ("pretrain", "finetune"):
-            command = [sys.executable, str(HERE / "floor.py"), task, network, str(args.threads), str(args.rounds)]
+        for task in ("pretrain", "finetune", "strokes"):
+            command = [sys.executable, str(HERE / "floor.py"), task, network, str(threads), str(args.rounds)]
             subprocess.run(command, check=True)
 
 

@@ -4,9 +4,11 @@
 
 LABELS is a dense mask of the stack; strokes are drawn from it; without files the sample is used. Prints ms for
 the idle window, while it pre-trains, while it fine-tunes with the prediction refreshed live and the plane changed every
-three seconds, and while it predicts. In the second half of each training, and once while nothing runs, strokes are
-painted with mouse events (`mouse`); the ratios say how much of their gaps the training adds. Then how fast it trains
-beside the command line on as many threads, what the start costs, and what one new plane of a prediction costs.
+three seconds, and while it predicts. In the second half of each training, and while nothing trains, strokes are painted
+with mouse events (`mouse`), without a prediction in sight and with one, which costs something whenever the canvas is
+drawn; the ratios say how much of their gaps the training adds. Then how fast it trains beside the command line on as
+many threads: while nobody paints, while strokes are painted, and while they are painted and not answered, which takes
+another process. Last, what the start costs, and what one new plane of a prediction costs.
 """
 
 from __future__ import annotations
@@ -84,8 +86,28 @@ def seconds(count: float) -> Callable[[], bool]:
     return lambda: time.monotonic() > end
 
 
-def smoothness(image: np.ndarray, truth: np.ndarray, minutes: float) -> btunet.Model:
-    """Print the table of gaps; return the encoder that was trained meanwhile."""
+class Rates:
+    """Steps per second of the session's job, by what happened meanwhile."""
+
+    def __init__(self, session: Any) -> None:
+        self.found: dict[str, float] = {}
+        self._step = 0
+        session.progressed.connect(self._on_progressed)
+
+    def _on_progressed(self, news: list[btunet.Progress]) -> None:
+        self._step = news[-1].step
+
+    def during(self, name: str, until: Callable[[], Any], hand: Hand | None = None) -> np.ndarray:
+        """Report the gaps, and note the rate."""
+        demo.wait(lambda: self._step > 0, "the first step")
+        step, began = self._step, time.monotonic()
+        gaps = during(name, until, hand)
+        self.found[name] = (self._step - step) / (time.monotonic() - began)
+        return gaps
+
+
+def smoothness(image: np.ndarray, truth: np.ndarray, minutes: float) -> tuple[str, dict[str, float]]:
+    """Print the table of gaps; return the network that was pre-trained meanwhile and its rates."""
     viewer = napari.Viewer()
     viewer.add_image(image, name="stack")
     opened = time.perf_counter()
@@ -96,17 +118,22 @@ def smoothness(image: np.ndarray, truth: np.ndarray, minutes: float) -> btunet.M
     for plane, painted in demo.draw_strokes(truth).items():
         where = np.nonzero(painted)
         subject.strokes.data_setitem((np.full(len(where[0]), plane), *where), painted[where])
-    hand = Hand(viewer, subject.strokes)
-    half = minutes * 30
+    hand, half = Hand(viewer, subject.strokes), minutes * 30
     print("| ms between ticks | median | p95 | p99 | max | over 50 ms |\n|---|---|---|---|---|---|")
     during("idle", seconds(half))
-    alone = during("idle, painting", seconds(half), hand)
+    alone = [during("idle, painting", seconds(half), hand)]
 
-    panel.minutes_spin.setValue(minutes)
+    rates = Rates(session)
+    panel.minutes_spin.setValue(60)
     panel.finetune_minutes_spin.setValue(minutes)
     panel.pretrain_button.click()
-    during("pre-training", seconds(half))
-    busy = [during("pre-training, painting", lambda: session.encoder is not None, hand)]
+    rates.during("pre-training", seconds(half))
+    busy = [rates.during("pre-training, painting", seconds(half), hand)]
+    session.set_live("off")
+    rates.during("pre-training, painting, no answers", seconds(half), hand)
+    session.set_live("live")
+    session.stop()
+    demo.wait(lambda: session.encoder is not None, "the encoder")
 
     mover = QTimer()
     mover.timeout.connect(lambda: viewer.dims.set_current_step(0, (viewer.dims.current_step[0] + 1) % len(truth)))
@@ -120,28 +147,30 @@ def smoothness(image: np.ndarray, truth: np.ndarray, minutes: float) -> btunet.M
     ended = lambda: session.doing == "predict" or not session.is_busy  # noqa: E731
     busy.append(during("fine-tuning, painting", ended, hand))
     during("predicting the stack", lambda: not session.is_busy)
+    alone.append(during("idle, prediction in sight, painting", seconds(half), hand))
     print(
         f"\nFirst overlay {overlay:.1f} s after the click; panel open after {opened:.2f} s. Painting against painting"
     )
-    for name, found in zip(("pre-training", "fine-tuning"), busy, strict=True):
-        ratios = ", ".join(f"p{share} {now / then:.2f}" for share, now, then in zip(SHARES, found, alone, strict=True))
+    for name, found, base in zip(("pre-training", "fine-tuning"), busy, alone, strict=True):
+        ratios = ", ".join(f"p{share} {now / then:.2f}" for share, now, then in zip(SHARES, found, base, strict=True))
         print(f"with nothing else, {name}: {ratios}")
-    encoder = session.encoder
+    network = session.encoder.network
     viewer.close()
-    return encoder
+    return network, rates.found
 
 
-def speed(encoder: btunet.Model, image: np.ndarray, minutes: float) -> None:
+def speed(network: str, rates: dict[str, float], image: np.ndarray, minutes: float) -> None:
     """Compare steps per second with the command line's."""
     with tempfile.TemporaryDirectory() as folder:
         stack, out = Path(folder) / "stack.tif", Path(folder) / "encoder.safetensors"
         tifffile.imwrite(stack, image)
         command = [sys.executable, "-m", "btunet", "pretrain", str(stack), "--out", str(out), "--minutes", str(minutes)]
         threads = {**os.environ, "OMP_NUM_THREADS": str(max(1, cores() - 1))}
-        subprocess.run([*command, "--network", encoder.network], env=threads, check=True, capture_output=True)
-        alone = btunet.Model.load(out)
-    window, line = (model.history[-1]["steps"] / model.history[-1]["seconds"] for model in (encoder, alone))
-    print(f"Pre-training, steps/s: {window:.2f} in the window, {line:.2f} on the command line: {window / line:.2f}")
+        subprocess.run([*command, "--network", network], env=threads, check=True, capture_output=True)
+        alone = btunet.Model.load(out).history[-1]
+    line = alone["steps"] / alone["seconds"]
+    for name, rate in rates.items():
+        print(f"{name}, steps/s: {rate:.2f} in the window, {line:.2f} on the command line: {rate / line:.2f}")
 
 
 def costs() -> None:
@@ -168,7 +197,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.5)
     args = parser.parse_args()
     image, truth = (np.asarray(btunet.read(f).data) for f in args.files) if args.files else draw_nuclei()
-    speed(smoothness(image, truth, args.minutes), image, args.minutes)
+    speed(*smoothness(image, truth, args.minutes), image, args.minutes)
     costs()
 
 

@@ -19,8 +19,8 @@ from btunet import BtunetError, PretrainSettings, Progress, as_stack, optimise, 
 from btunet.model import beginning
 from btunet.networks.blocks import Dropout
 from btunet.patches import Source
-from btunet.pretraining import _Learner
 from btunet.ranks import Ranks, joined
+from btunet.twin_learner import TwinLearner
 from btunet.windows import Windows
 
 IMAGES = [np.random.default_rng(0).random((3, 48, 48)), np.random.default_rng(1).random((40, 40))]
@@ -47,7 +47,7 @@ def gradients(ranks: Ranks, network: str) -> Found:
     stacks = [as_stack(image) for image in IMAGES]
     model = beginning(network, stacks, None)
     settings = PretrainSettings(network=network, steps=1, batch=8, patch_size=32)
-    learner = _Learner(model, [Source(s, model.normalisation) for s in stacks], settings, ranks)
+    learner = TwinLearner(model, [Source(s, model.normalisation) for s in stacks], settings, ranks)
     learner.step()
     found = {f"gradient {name}": p.grad for name, p in learner.modules.named_parameters() if p.grad is not None}
     found |= {f"statistics {name}": b for name, b in learner.modules.named_buffers()}

@@ -3,9 +3,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from btunet.networks.blocks import Gate, HybridPool, conv, spectral_pool
+from btunet.networks.blocks import Gate, HybridPool, Pointwise, conv, spectral_pool
 
 SIZES = [((17, 17), (8, 8)), ((18, 18), (9, 9)), ((19, 16), (9, 8)), ((16, 19), (8, 9)), ((32, 32), (2, 2))]
 SIZES += [((20, 12), (7, 12)), ((6, 6), (1, 1)), ((5, 4), (5, 4))]
@@ -37,6 +37,26 @@ def slow_spectral_pool(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
             result += share_k * share_m * amplitude * np.exp(2j * np.pi * (k * v / rows + m * u / columns))
     assert np.abs(result.imag).max() < 1e-9
     return result.real
+
+
+# ---- convolutions of single pixels
+
+
+@pytest.mark.parametrize("shape", [(8, 5, 16, 12), (1, 5, 32, 7), (3, 5, 7, 7), (20, 5, 4, 4)])
+def test_a_convolution_of_single_pixels_and_its_gradient_are_those_of_torch_also_in_pieces(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    ours, plain = Pointwise(5, 3).double(), nn.Conv2d(5, 3, 1).double()
+    plain.load_state_dict(ours.state_dict())
+    images = noise(*shape, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    results = []
+    for layer in (ours, plain):
+        x = images.clone().requires_grad_()
+        y = layer(x)
+        results.append([y, *torch.autograd.grad(y.sin().sum(), [x, *layer.parameters()])])
+    assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(*results, strict=True))
+    assert results[0][0].is_contiguous(memory_format=torch.channels_last)
 
 
 # ---- spectral pooling

@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 from btunet import BtunetError, Model, PretrainSettings, Progress, pretrain, pretraining, run
 from btunet.checkpoint import FORMAT, HEADER, Checkpoint
 from btunet.cli import main
+from btunet.twin_learner import TwinLearner
 
 SETTINGS = PretrainSettings(steps=5, batch=4, patch_size=32)
 TINY = Checkpoint({"steps": 3, "images": ["a"]}, {"step": 2}, {"w": np.arange(3.0)})
@@ -289,7 +290,7 @@ def folder(tmp_path: Path, discs: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def signalled(monkeypatch: pytest.MonkeyPatch, step: int, *signals: signal.Signals) -> None:
     """Let signals arrive during a step."""
-    real = pretraining._Learner.step
+    real = TwinLearner.step
 
     def interrupted(self: Any) -> None:
         real(self)
@@ -297,7 +298,7 @@ def signalled(monkeypatch: pytest.MonkeyPatch, step: int, *signals: signal.Signa
             for number in signals:
                 os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(pretraining._Learner, "step", interrupted)
+    monkeypatch.setattr(TwinLearner, "step", interrupted)
 
 
 @posix
@@ -330,13 +331,14 @@ def test_a_second_ctrl_c_drops_what_was_learned_since_the_last_checkpoint(
 KILLED = """
 import os, signal
 from btunet import cli, pretraining
+from btunet.twin_learner import TwinLearner
 pretraining.CHECKPOINT_EVERY = 0
-real = pretraining._Learner.step
+real = TwinLearner.step
 def step(self):
     if self.clock.step == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     real(self)
-pretraining._Learner.step = step
+TwinLearner.step = step
 cli.entry()
 """
 

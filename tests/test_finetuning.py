@@ -106,7 +106,8 @@ def test_planes_without_strokes_do_not_move_the_weights_where_there_is_no_guide(
 def test_augmentation_turns_image_and_target_alike(scene: tuple[np.ndarray, np.ndarray]) -> None:
     image = scene[0][:1]
     strokes = np.where(image > 100, 2, 1)
-    student, seen = learner(image, strokes, FinetuneSettings(steps=1, batch=16, patch_size=32)), []
+    settings = FinetuneSettings(recipe="bare", steps=1, batch=16, patch_size=32)
+    student, seen = learner(image, strokes, settings), []
     from btunet import learner as learning
 
     def spy(logits: torch.Tensor, target: torch.Tensor, balanced: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -175,7 +176,7 @@ def test_an_encoder_is_trained_further_and_its_history_is_kept(encoder: Model, s
 def test_a_model_can_be_trained_further(scene: Any) -> None:
     first = run(finetune([scene[0]], [scene[1]], QUICK))
     stacks = [as_stack(scene[0])]
-    student = Learner(first, first.classes, stacks, targets_of_strokes(stacks, [scene[1]]), QUICK)
+    student = Learner(first, first.classes, stacks, targets_of_strokes(stacks, [scene[1]]), QUICK, strokes=True)
     assert all(np.array_equal(student.average.state[name].numpy(), w) for name, w in first.weights.items())
     second = run(finetune([scene[0]], [scene[1]], QUICK, start_from=first))
     assert len(second.history) == 2 and len(first.history) == 1

@@ -55,6 +55,7 @@ LAYERS = (
     },
     {
         "learner",
+        "twin_learner",
         "ancestry",
         "heldout",
         "comparison",

@@ -95,16 +95,21 @@ def test_a_model_for_other_classes_gets_a_new_one(discs: Any) -> None:
     assert further.weights["pixels.weight"].shape[0] == 3
 
 
-def test_masks_teach_a_network_without_it(discs: Any) -> None:
+def test_masks_teach_it_how_common_a_class_is(discs: Any) -> None:
     image, mask = discs(size=64)
-    model = run(finetune([image], [mask], QUICK, dense=True))
-    assert not any(name.startswith("pixels.") for name in model.weights)
+    mask[:, 16:] = 0
+    assert 0 < mask.mean() < 0.1
+    by_strokes, by_masks = (
+        run(finetune([image], [mask + offset], QUICK, dense=not offset)).weights["pixels.bias"] for offset in (1, 0)
+    )
+    assert by_masks[1] - by_masks[0] < by_strokes[1] - by_strokes[0]
 
 
-def test_the_papers_recipe_has_none(discs: Any) -> None:
+@pytest.mark.parametrize("recipe", ["bare", "paper"])
+def test_recipes_without_imagenet_have_none(discs: Any, recipe: str) -> None:
     image, mask = discs(size=64)
-    model = run(finetune([image], [mask + 1], replace(QUICK, recipe="paper")))
-    assert not any(name.startswith("pixels.") for name in model.weights)
+    model = run(finetune([image], [mask + 1], replace(QUICK, recipe=recipe)))
+    assert {name.split(".")[0] for name in model.weights} == {"encoder", "decoder", "head"}
 
 
 def test_training_leaves_it_alone_and_new_strokes_reach_it_at_once(discs: Any) -> None:
@@ -127,16 +132,16 @@ def test_training_leaves_it_alone_and_new_strokes_reach_it_at_once(discs: Any) -
     assert (answer() != before).float().mean() > 0.9
 
 
-def test_more_strokes_teach_it_anew_but_do_not_overrule_masks(discs: Any) -> None:
+def test_more_strokes_or_masks_teach_it_anew_but_strokes_do_not_overrule_masks(discs: Any) -> None:
     image, mask = discs(size=64)
     name = "pixels.weight"
     first = run(finetune([image], [mask + 1], QUICK))
     more = run(finetune([image], [2 - mask], QUICK, start_from=first))
     assert not np.array_equal(more.weights[name], first.weights[name])
-    finer = run(finetune([image], [mask], QUICK, dense=True, start_from=first))
-    assert np.array_equal(finer.weights[name], first.weights[name])
-    masks = run(finetune([image], [mask], QUICK, dense=True))
-    assert name not in run(finetune([image], [mask + 1], QUICK, start_from=masks)).weights
+    masks = run(finetune([image], [mask], QUICK, dense=True, start_from=first))
+    assert not np.array_equal(masks.weights[name], first.weights[name])
+    after = run(finetune([image], [mask + 1], QUICK, start_from=masks))
+    assert np.array_equal(after.weights[name], masks.weights[name])
 
 
 def test_only_this_part_looks_into_the_margin(taught: Any) -> None:

@@ -30,7 +30,7 @@ def test_an_encoder_and_nothing_else_is_returned(image: np.ndarray) -> None:
 
 def test_there_are_fewer_features_than_patches(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
-    from btunet import pretraining
+    from btunet import twin_learner
 
     class Watched(Projector):
         def forward(self, features: Any) -> torch.Tensor:
@@ -38,7 +38,7 @@ def test_there_are_fewer_features_than_patches(image: np.ndarray, monkeypatch: p
             seen.append((len(out) // 2, out.shape[1]))
             return out
 
-    monkeypatch.setattr(pretraining, "Projector", Watched)
+    monkeypatch.setattr(twin_learner, "Projector", Watched)
     run(pretrain([image], QUICK))
     assert seen == [(8, 4)] * 2  # N patches, D features: the correlation matrix can have full rank
 

@@ -233,13 +233,14 @@ def test_torchrun_makes_one_encoder_and_speaks_with_one_voice(here: Path) -> Non
 KILLED = """
 import os, signal
 from btunet import cli, device, pretraining
+from btunet.twin_learner import TwinLearner
 pretraining.CHECKPOINT_EVERY = 0
-real = pretraining._Learner.step
+real = TwinLearner.step
 def step(self):
     if self.clock.step == 3 and device.place()[0] == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     real(self)
-pretraining._Learner.step = step
+TwinLearner.step = step
 cli.entry()
 """
 

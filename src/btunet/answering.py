@@ -132,6 +132,7 @@ class _Answerer:
         fits = model is not None and len(model.classes) == len(classes) and not model.is_instant
         self._model = model if fits else None
         self._network = settle(self._model.build()).eval() if self._model else None
+        self._is_taught = bool(self._network and self._network.pixels) and not (model and model.learned_masks)
         normalisation = self._model.normalisation if self._model else Normalisation()
         self._sources = [Source(stack, normalisation) for stack in stacks]
         self._names, self._classes, self._look_at, self._seed = classes, len(classes), look_at, seed
@@ -167,13 +168,16 @@ class _Answerer:
 
     def _answer(self) -> Iterator[Progress]:
         """Learn what is painted, then show it, then judge it: a piece at a time."""
-        if self._network and self._network.pixels is None:
+        if self._network and not self._is_taught:
             yield from self._suggest(None)
             return
         painted = self._annotations.classes
         if self._guide is None:
             windows = Windows(self._sources, pick_device(), room=0)
-            self._guide = Guide(self._sources, self._annotations, self._classes, WINDOW, self._seed, windows)
+            known = self._network.pixels if self._network else None
+            self._guide = Guide(
+                self._sources, self._annotations, self._classes, WINDOW, self._seed, windows, pixels=known
+            )
             self._parts = Parts(self._guide.pixels)
         elif painted:
             self._guide.learn()
@@ -182,8 +186,6 @@ class _Answerer:
             yield from self._suggest(None)
             yield from self._get_ready(READY, MOST // PART**2)
             return
-        if self._network:
-            self._network.pixels = self._guide.pixels
         self.answers += 1
         yield from self._show()
         if self._network is None:

@@ -15,6 +15,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from .instant import Memory, learn, untaught
+from .networks.pixels import Pixels
 from .patches import Annotations, Source, random_place
 from .windows import Windows
 
@@ -36,6 +37,10 @@ class Guide:
         Of all random choices.
     windows
         Of the images.
+    balanced
+        Whether every class counts the same, as is right for strokes, or every pixel, as for masks.
+    pixels
+        Of a network that is trained further, to be taught; by default new ones.
     """
 
     def __init__(
@@ -46,17 +51,23 @@ class Guide:
         size: int,
         seed: int,
         windows: Windows,
+        *,
+        balanced: bool = True,
+        pixels: Pixels | None = None,
     ) -> None:
         self._sources, self._annotations = list(sources), annotations
         self._classes, self._size, self._seed, self._windows = classes, size, seed, windows
-        self.pixels = untaught(self._sources, classes, seed)
+        self._balanced = balanced
+        self.pixels = pixels or untaught(self._sources, classes, seed)
         self.memory = Memory(self.pixels)
         if annotations.classes:
             self.learn()
 
     def learn(self) -> None:
-        """Learn the strokes anew; whatever holds ``pixels`` knows them then."""
-        classifier = learn(self._sources, self._annotations, self._classes, self._seed, self.memory)
+        """Learn the annotations anew; whatever holds ``pixels`` knows them then."""
+        classifier = learn(
+            self._sources, self._annotations, self._classes, self._seed, self.memory, balanced=self._balanced
+        )
         self.pixels.weight.copy_(torch.from_numpy(classifier.weight))
         self.pixels.bias.copy_(torch.from_numpy(classifier.bias))
 
@@ -68,8 +79,7 @@ class Guide:
         """
         places = [(image, plane, y - margin, x - margin) for image, plane, y, x in self._places(count, rng)]
         images = self._windows(places, self._size + 2 * margin)
-        inside = slice(margin, margin + self._size)
-        return images, self.pixels(images)[..., inside, inside].softmax(1)
+        return images, self.pixels(images, margin).softmax(1)
 
     def _places(self, count: int, rng: Generator) -> list[tuple[int, int, int, int]]:
         """Return where windows lie, in turn around strokes and anywhere: (image, plane, y, x) of their first pixels."""

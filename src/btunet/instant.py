@@ -51,7 +51,7 @@ class Seen:
 
 
 class InstantClassifier:
-    """A logistic regression in which every class counts the same.
+    """A logistic regression.
 
     Parameters
     ----------
@@ -61,6 +61,8 @@ class InstantClassifier:
         K.
     seed
         Of the choice among very many pixels.
+    balanced
+        Whether every class counts the same, not every pixel.
 
     Attributes
     ----------
@@ -68,7 +70,7 @@ class InstantClassifier:
         (K, F) and (K,) float32.
     """
 
-    def __init__(self, seen: Seen, classes: int, seed: int) -> None:
+    def __init__(self, seen: Seen, classes: int, seed: int, balanced: bool = True) -> None:
         known = np.unique(seen.labels)
         self.weight = np.zeros((classes, seen.features.shape[1]), np.float32)
         self.bias = np.where(np.isin(np.arange(classes), known), 0, NEVER).astype(np.float32)
@@ -77,7 +79,7 @@ class InstantClassifier:
         some = np.random.default_rng(seed).permutation(len(seen.labels))[:SEEN]
         some = np.union1d(some, np.unique(seen.labels, return_index=True)[1])  # no class is left out
         trust = trust_in_features(len(np.unique(seen.of)))  # (F,)
-        regression = LogisticRegression(C=CAUTION, class_weight="balanced", max_iter=200)
+        regression = LogisticRegression(C=CAUTION, class_weight="balanced" if balanced else None, max_iter=200)
         regression.fit(seen.features[some] * trust, seen.labels[some])
         is_pair = len(known) == 2  # of which only the second has weights
         self.weight[known[is_pair:]] = regression.coef_ * trust
@@ -109,10 +111,16 @@ def untaught(sources: Sequence[Source], classes: int, seed: int) -> Pixels:
 
 
 def learn(
-    sources: Sequence[Source], annotations: Annotations, classes: int, seed: int, memory: Memory
+    sources: Sequence[Source],
+    annotations: Annotations,
+    classes: int,
+    seed: int,
+    memory: Memory,
+    *,
+    balanced: bool = True,
 ) -> InstantClassifier:
     """Return a classifier that learned what is annotated, or enough of it."""
-    return InstantClassifier(look(sources, annotations, seed, memory), classes, seed)
+    return InstantClassifier(look(sources, annotations, seed, memory), classes, seed, balanced)
 
 
 class Memory:

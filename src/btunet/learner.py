@@ -68,13 +68,20 @@ class Learner:
         network = model.build(len(names), settings.seed)
         self.guide: Guide | None = None
         is_new = len(model.classes) != len(names)
-        if strokes and self.recipe.guide:
-            seed, size = settings.seed, settings.patch_size
-            self.guide = Guide(self.sources, self.annotations, len(names), size, seed, self.windows)
+        if self.recipe.guide:
+            self.guide = Guide(
+                self.sources,
+                self.annotations,
+                len(names),
+                settings.patch_size,
+                settings.seed,
+                self.windows,
+                balanced=strokes,
+                pixels=None if model.learned_masks and strokes else network.pixels,  # strokes say less than masks did
+            )
             if is_new:
                 network.begin_with(self.guide.pixels)
-            elif network.pixels is not None:  # a model that learned masks has none
-                network.pixels = self.guide.pixels
+        self.is_guided = strokes and self.guide is not None  # masks leave nothing to be told
         self.margin = 0 if network.pixels is None else MARGIN
         self.network = settle(network).train()
         self.shown = deepcopy(self.network).eval()
@@ -144,7 +151,7 @@ class Learner:
 
         (N, C, Y + 2·margin, X + 2·margin), (N, Y, X), (M, K, Y, X).
         """
-        size, margin, guided = self.settings.patch_size, self.margin, self.batch.size // 2 if self.guide else 0
+        size, margin, guided = self.settings.patch_size, self.margin, self.batch.size // 2 if self.is_guided else 0
         places = self.annotations.places(self.batch.size - guided, size, self.rng, self.recipe.balanced)
         wider = [(image, plane, y - margin, x - margin) for image, plane, y, x in places]
         images = self.windows(wider, size + 2 * margin)

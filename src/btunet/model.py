@@ -66,6 +66,11 @@ class Model:
         return not self.classes
 
     @property
+    def learned_masks(self) -> bool:
+        """Whether the last fine-tuning was on dense masks."""
+        return next((bool(r.get("dense")) for r in reversed(self.history) if r.get("verb") == "finetune"), False)
+
+    @property
     def is_instant(self) -> bool:
         """Whether this is the instant classifier alone: no network was trained (`classify`)."""
         return bool(self.history) and self.history[-1].get("verb") == CLASSIFY
@@ -119,9 +124,12 @@ class Model:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = build(self.network, self.channels, classes)
-        new = set() if classes == len(self.classes) else {"head", "pixels"}
-        if "pixels" not in new and any(name.startswith("pixels.") for name in self.weights):
-            network.begin_with(Pixels(self.channels, classes))
+            new = set() if classes == len(self.classes) else {"head", "pixels", "joints"}
+            parts = {name.split(".")[0] for name in self.weights} - new
+            if "pixels" in parts:
+                network.begin_with(Pixels(self.channels, classes))
+                if "joints" not in parts:  # of a version that had none
+                    network.joints = None
         own = network.state_dict()
         state = {k: torch.tensor(w) for k, w in self.weights.items() if k.split(".")[0] not in new}
         parts = {k.split(".")[0] for k in (state if self.is_encoder else own)} - new

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -39,23 +39,34 @@ class FinetuneRecipe:
     balanced: bool  # whether every class of strokes counts the same, however few its pixels
     zoom: tuple[float, float]  # smallest and largest side of what is seen of a patch
     light: float  # as above
-    guide: float  # weight of what the instant classifier expects where nobody painted strokes; 0 = no classifier
+    guide: float  # weight of what the instant classifier expects where nobody painted strokes; 0 = no ImageNet at all
     memory: float  # of the average of the weights that is shown and kept; 0 = the last ones
     descent: Descent
 
 
+OURS = FinetuneRecipe(
+    balanced=True,
+    zoom=(0.8, 1.25),
+    light=0.5,
+    guide=2.0,
+    memory=0.98,
+    descent=Descent(algorithm="adamw", rate=5e-3, weight_decay=1e-4),
+)
+# all levels, so that the skip connections learn too; D below N, or the correlation cannot become the identity
+OURS_BEFORE = PretrainRecipe(
+    levels=0,
+    hidden=(256,),
+    dimensions=0,
+    redundancy=0.0,
+    region=1.25,
+    crop=(0.7, 1.0),
+    light=1.0,
+    descent=Descent(algorithm="adamw", rate=1e-3, weight_decay=1e-4),
+)
+
 PRETRAINING = {
-    # all levels, so that the skip connections learn too; D below N, or the correlation cannot become the identity
-    "default": PretrainRecipe(
-        levels=0,
-        hidden=(256,),
-        dimensions=0,
-        redundancy=0.0,
-        region=1.25,
-        crop=(0.7, 1.0),
-        light=1.0,
-        descent=Descent(algorithm="adamw", rate=1e-3, weight_decay=1e-4),
-    ),
+    "default": OURS_BEFORE,
+    "bare": OURS_BEFORE,
     # BT-Unet (Punn & Agarwal 2022). Against its code: views keep the resolution of the image (there they are shrunk to
     # 96 pixels first), turns are of any number of quarters, both views go through the encoder at once, and the rate
     # follows the steps that are made (there it is 0 for the second half)
@@ -72,14 +83,8 @@ PRETRAINING = {
 }
 
 FINETUNING = {
-    "default": FinetuneRecipe(
-        balanced=True,
-        zoom=(0.8, 1.25),
-        light=0.5,
-        guide=2.0,
-        memory=0.98,
-        descent=Descent(algorithm="adamw", rate=5e-3, weight_decay=1e-4),
-    ),
+    "default": OURS,
+    "bare": replace(OURS, guide=0.0),  # from scratch, or from pre-training alone, as in the papers
     # BT-Unet: the average of cross-entropy and Dice as in the paper (its code's cross-entropy is always 0), Adam. The
     # rate stays as it is: the code lowers it on a plateau over 200 epochs, which a training of minutes does not have
     "paper": FinetuneRecipe(

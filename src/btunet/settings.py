@@ -17,7 +17,8 @@ NETWORKS = {
 ZOO = "smp:"
 """What names of networks with an encoder of segmentation-models-pytorch begin with."""
 
-RECIPES = ("default", "paper")
+RECIPES = ("default", "bare", "paper")
+METHODS = "ours, ours without what was learned from ImageNet, or that of the BT-Unet paper"
 
 
 def param(
@@ -41,8 +42,8 @@ def _network(help: str) -> Any:
     return param("unet", f"{help}: {', '.join(NETWORKS)}, or {ZOO}ENCODER", choices=tuple(NETWORKS), prefix=ZOO)
 
 
-def _recipe() -> Any:
-    return param("default", "method: ours, or that of the BT-Unet paper", choices=RECIPES)
+def _recipe(default: str = RECIPES[0]) -> Any:
+    return param(default, f"method: {METHODS}", choices=RECIPES)
 
 
 def _rate() -> Any:
@@ -148,7 +149,7 @@ class StudySettings(Settings):
         (),
         "learning rates to try for the first start of every network; the one with the best validation is used for all",
     )
-    recipe: str = _recipe()
+    recipe: str = _recipe("bare")  # what is learned from ImageNet would hide what is compared
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 from .device import channels_last, precision, send, settle
 from .model import Model
 from .networks import Network
+from .networks.folding import fold
 from .networks.pixels import Pixels
 from .optimise import explained
 from .patches import Source
@@ -79,6 +80,7 @@ class Predictor:
             raise ValueError("this model is a pre-trained encoder without classes; fine-tune it first")
         self.classes = len(model.classes)
         self._network = model.build().eval()
+        fold(self._network)
         self._memory = settings.memory * 2**20
         self.tiling = tiling(self._network, settings.tile)
 

@@ -1,8 +1,8 @@
-"""The contract all networks share: three named parts, ``encoder``, ``decoder`` and ``head``, and perhaps ``pixels``.
+"""The contract all networks share: three named parts, ``encoder``, ``decoder`` and ``head``, and perhaps two more.
 
 ``encoder(image)`` returns a list of maps, finest first, coarsest (bottleneck) last; ``decoder(maps)`` returns one map
 at the image's size; ``head`` turns it into one logit per class, to which ``pixels`` adds what single pixels look like.
-State-dict prefixes are these names.
+``joints`` add to the encoder's maps what ``pixels`` sees. State-dict prefixes are these names.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .joints import Joints
 from .pixels import Pixels
 
 
@@ -48,13 +49,14 @@ class Network(nn.Module):
         self.reach = reach
         self.stride = self._coarsest = stride or 2 ** (len(widths) - 1)
         self.pixels: Pixels | None = None
+        self.joints: Joints | None = None
 
     def begin_with(self, pixels: Pixels) -> None:
         """Start from what a classifier of single pixels knows: its answer is that of the network, until it learns.
 
-        Training leaves ``pixels`` as they are.
+        Training leaves ``pixels`` as they are; what they see, the decoder sees through ``joints``, which are trained.
         """
-        self.pixels = pixels.requires_grad_(False)
+        self.pixels, self.joints = pixels.requires_grad_(False), Joints(self.widths)
         self.reach, self.stride = max(self.reach, pixels.reach), max(self.stride, pixels.stride)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
@@ -68,10 +70,16 @@ class Network(nn.Module):
         height, width = inner.shape[-2:]
         pad = (0, -width % self._coarsest, 0, -height % self._coarsest)
         x = F.pad(inner, pad, mode="replicate") if any(pad) else inner  # (N, C, Y', X')
-        logits: Tensor = self.head(self.decoder(self.encoder(x)))[..., :height, :width]
-        if self.pixels is not None:
-            logits = logits + self.pixels(images)[..., margin : margin + height, margin : margin + width]
-        return logits
+        maps = self.encoder(x)
+        if self.pixels is None:
+            return self._logits(maps, height, width)
+        features = self.pixels.features(images)
+        maps = self.joints(maps, features, margin) if self.joints else maps
+        return self._logits(maps, height, width) + self.pixels.regression(features, margin)[..., :height, :width]
+
+    def _logits(self, maps: list[Tensor], height: int, width: int) -> Tensor:
+        logits: Tensor = self.head(self.decoder(maps))
+        return logits[..., :height, :width]
 
 
 def reach(levels: int, down: int, up: int) -> int:

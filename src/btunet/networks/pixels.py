@@ -49,25 +49,29 @@ class Pixels(nn.Module):
         self.register_buffer("bias", torch.zeros(classes))
         self.trunk = Trunk(channels)
 
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
-        """Return (N, K, Y, X)."""
-        height, width = images.shape[-2:]
-        missing = (0, -width % self.stride, 0, -height % self.stride)
-        images = F.pad(images, missing, mode="replicate") if any(missing) else images
-        return self.regression(self.features(images))[..., :height, :width]
+    def forward(self, images: Tensor, margin: int = 0) -> Tensor:
+        """Return (N, K, Y, X) for images (N, C, Y + 2·margin, X + 2·margin)."""
+        height, width = (length - 2 * margin for length in images.shape[-2:])
+        return self.regression(self.features(images), margin)[..., :height, :width]
 
-    def regression(self, features: list[Tensor]) -> Tensor:
-        """Return logits (N, K, Y, X) for maps; these are weighed before they are enlarged, which is cheaper."""
+    @torch.no_grad()
+    def regression(self, features: list[Tensor], margin: int = 0) -> Tensor:
+        """Return logits (N, K, Y, X) inside the margin, pixels, of maps; they are weighed first, which is cheaper."""
         with torch.autocast(features[0].device.type, enabled=False):
             weights = torch.split(self.weight[..., None, None], list(WIDTHS), 1)
             weighed = [F.conv2d(m, w) for m, w in zip(features, weights, strict=True)]
-            logits: Tensor = sum(map(enlarged, weighed, STRIDES), self.bias[:, None, None])
+            parts = [enlarged(m, stride, margin) for m, stride in zip(weighed, STRIDES, strict=True)]
+            logits: Tensor = sum(parts, self.bias[:, None, None])
         return logits
 
     @torch.no_grad()
     def features(self, images: Tensor) -> list[Tensor]:
-        """Return the trunk's maps of images (N, C, Y, X), float32, of mean 0 and deviation 1 on usual images."""
+        """Return the trunk's maps of images (N, C, Y, X), float32, of mean 0 and deviation 1 on usual images.
+
+        The border is repeated up to the stride.
+        """
+        missing = (0, -images.shape[-1] % self.stride, 0, -images.shape[-2] % self.stride)
+        images = F.pad(images, missing, mode="replicate") if any(missing) else images
         known = zip(self._maps(images), self._by_map(self.usual), self._by_map(self.spread), strict=True)
         return [m.sub(usual).div_(spread).clamp_(-FARTHEST, FARTHEST) for m, usual, spread in known]
 
@@ -85,9 +89,13 @@ class Pixels(nn.Module):
         return list(torch.split(values, list(WIDTHS)))
 
 
-def enlarged(features: Tensor, stride: int) -> Tensor:
-    """Return a map (N, F, Y / stride, X / stride) at the size of the image."""
-    return F.interpolate(features, scale_factor=stride, mode="bilinear")
+def enlarged(features: Tensor, stride: int, margin: int = 0) -> Tensor:
+    """Return what lies inside the margin, pixels, of a map (N, F, Y / stride, X / stride) at the size of the image."""
+    spare = max(0, margin // stride - 1)  # the map's pixels in the margin that no pixel inside is next to
+    near = features[..., spare : features.shape[-2] - spare, spare : features.shape[-1] - spare]
+    near = F.interpolate(near.contiguous(), scale_factor=stride, mode="bilinear")  # as rows it takes a fifth
+    rest = margin - spare * stride
+    return near[..., rest : near.shape[-2] - rest, rest : near.shape[-1] - rest]
 
 
 def sampled(maps: list[Tensor], places: Tensor, size: int) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import WIDTHS, Block, MaxPoolEncoder, ResidualDouble
+from .blocks import WIDTHS, Block, MaxPoolEncoder, Pointwise, ResidualDouble
 from .contract import Network, reach
 
 
@@ -56,7 +56,7 @@ class UNet(Network):
         super().__init__(
             MaxPoolEncoder(channels, widths, block),
             Decoder(widths, block),
-            nn.Conv2d(widths[0], classes, 1),
+            Pointwise(widths[0], classes),
             widths=widths,
             reach=reach(len(widths), down=2, up=2),
         )
