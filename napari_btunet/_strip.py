@@ -145,8 +145,8 @@ class PlaneStrip(Strip):
         known = values[np.isfinite(values)]
         worse = int((known < values[plane]).sum())
         why = f": {found.reason(plane)}" if worse < len(known) / 2 else ""
-        place = f"plane {plane}: number {worse + 1} of {len(known)} from the worst{why}"
-        return f"{place}. An order, not a score; click to go there."
+        place = f"number {worse + 1} of {len(known)} from the worst"
+        return f"plane {plane}: {place}{why}. An order, not a score; click to go there."
 
     def _on_changed(self, _: Any = None) -> None:
         if not isalive(self):

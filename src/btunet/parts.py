@@ -46,8 +46,7 @@ class Parts:
         """Return class probabilities of a part, (K, size, size)."""
         self.look(source, place, size)
         maps = self._maps[place] = self._maps.pop(place)  # the latest
-        inside = slice(BORDER, BORDER + size)
-        logits = self._pixels.regression([m.float() for m in maps])[0, :, inside, inside]
+        logits = self._pixels.regression([m.float() for m in maps], BORDER)[0, :, :size, :size]
         found: np.ndarray = logits.softmax(0).cpu().numpy()
         return found
 

@@ -36,7 +36,7 @@ def two(window: Callable[..., Window], monkeypatch: pytest.MonkeyPatch) -> Windo
     """Return a window with two models, the second present; planes 0 and 1 of both are remembered."""
     w = window(discs())
     w.viewer.dims.set_current_step(0, 0)
-    monkeypatch.setattr(w.session, "predict", lambda: None)
+    monkeypatch.setattr(w.session, "_predict_with_model", lambda _=None: None)
     for rights in ([0.5] * 4, [0.9] * 4):
         w.session._take("finetune", trained(rights))
     first, second = (found.model for found in w.session.history.rounds)

@@ -199,7 +199,7 @@ def finished(window: OpenWindow, monkeypatch: pytest.MonkeyPatch) -> tuple[Windo
     w = window(discs())
 
     def finish(model: btunet.Model) -> None:
-        monkeypatch.setattr(w.session, "predict", lambda: None)
+        monkeypatch.setattr(w.session, "_predict_with_model", lambda _=None: None)
         w.session._take("finetune", model)
         w.session.changed.emit()
 

@@ -36,7 +36,7 @@ def predicted(w: Window, parts: list[btunet.PredictedPlane]) -> None:
 def w(window: Callable[..., Window], monkeypatch: pytest.MonkeyPatch) -> Window:
     """Return a window with a model and a stack of eight planes."""
     found = window(discs(8), scale=(2, 1, 1))
-    monkeypatch.setattr(found.session, "predict", lambda: None)
+    monkeypatch.setattr(found.session, "_predict_with_model", lambda _=None: None)
     found.session._take("finetune", trained([0.5] * 4))
     found.viewer.dims.set_current_step(0, 0)
     return found
