@@ -23,10 +23,14 @@ def steps(network: str, is_compiled: bool, is_half: bool) -> Iterator[None]:
     from btunet.device import channels_last, settle
     from btunet.losses import masked_loss
     from btunet.networks import build
+    from btunet.networks.blocks import Dropout
     from btunet.optimise import Trainer
     from btunet.recipes import FINETUNING
 
     model = settle(build(network, 1, 2)).train()
+    for module in model.modules():
+        if is_compiled and isinstance(module, Dropout):  # ours works on bits, which torch does not compile
+            module.__class__ = torch.nn.Dropout
     run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(model) if is_compiled else model
     trainer = Trainer(model, FINETUNING["default"].descent)
     generator = torch.Generator().manual_seed(0)
