@@ -31,7 +31,7 @@ def steps(network: str, is_compiled: bool, is_half: bool) -> Iterator[None]:
     for module in model.modules():
         if is_compiled and isinstance(module, Dropout):  # ours works on bits, which torch does not compile
             module.__class__ = torch.nn.Dropout
-    run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(model) if is_compiled else model
+    run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(model, dynamic=False) if is_compiled else model
     trainer = Trainer(model, FINETUNING["default"].descent)
     generator = torch.Generator().manual_seed(0)
     images = channels_last(torch.randn(8, 1, 128, 128, generator=generator))
