@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from btunet.device import cores, mind_the_machine, precision
+from btunet.device import cores, mind_the_machine, pick_device, precision
 from contenders import ours
 
 SIZE = 4096  # side of the matrices
@@ -50,8 +50,12 @@ KINDS = {  # part of an operator's name → the row it belongs to; the first tha
 
 
 def seconds(work: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+    import torch
+
     start = clock()
     work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return clock() - start
 
 
@@ -82,7 +86,7 @@ def reached(steps: Any, threads: int, rounds: int) -> None:
         next(steps)
     # torch miscounts the backward pass of separable convolutions: for each operation forward there are two
     operations = 3 * counter.get_flop_counts()["Global"][torch.ops.aten.convolution]
-    matrix = torch.randn(SIZE, SIZE)
+    matrix = torch.randn(SIZE, SIZE, device=pick_device())
 
     def product() -> torch.Tensor:
         with precision(matrix.device):
@@ -100,16 +104,25 @@ def reached(steps: Any, threads: int, rounds: int) -> None:
 
 
 def explained(steps: Any, count: int) -> tuple[dict[str, float], float]:
-    """Return where the seconds of a step go, and how many it takes; "outside torch" are Python's and numpy's."""
-    from torch.profiler import ProfilerActivity, profile
+    """Return where the seconds of a step go, and how many it takes; the rest is spent outside of torch's operators.
 
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
+    On a GPU the seconds are the GPU's, and the rest is what it waits for: as much as CUDA graphs could save at most.
+    """
+    import torch
+    from torch.autograd import DeviceType
+    from torch.profiler import profile
+
+    is_gpu = torch.cuda.is_available()
+    with profile() as seen:
         whole = seconds(lambda: [next(steps) for _ in range(count)])
     rows: dict[str, float] = {}
     for event in seen.key_averages():
+        if event.device_type != DeviceType.CPU:  # kernels, which count as what started them
+            continue
         kind = next((kind for part, kind in KINDS.items() if part in event.key), "other operators")
-        rows[kind] = rows.get(kind, 0) + event.self_cpu_time_total / 1e6
-    rows["outside torch"] = whole - sum(rows.values())
+        spent = event.self_device_time_total if is_gpu else event.self_cpu_time_total
+        rows[kind] = rows.get(kind, 0) + spent / 1e6
+    rows["the GPU waits" if is_gpu else "outside torch"] = whole - sum(rows.values())
     return {kind: spent / count for kind, spent in rows.items()}, whole / count
 
 

@@ -23,3 +23,13 @@ def test_a_folded_network_gives_the_same_logits_with_fewer_normalisations(name: 
         after = network(images)
     assert torch.allclose(before, after, atol=1e-4 * float(before.abs().max()))
     assert sum(isinstance(m, nn.BatchNorm2d) for m in network.modules()) < count
+
+
+def test_a_normalisation_that_does_more_than_that_stays() -> None:
+    class Active(nn.BatchNorm2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).relu()
+
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), Active(2)).eval()
+    fold(network)
+    assert type(network[1]) is Active

@@ -107,7 +107,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     forward = torch.nn.Conv2d.forward
 
     def limited(self: Any, x: torch.Tensor) -> torch.Tensor:
-        if len(x) > 8 and torch.is_grad_enabled():
+        is_whole = type(self) is torch.nn.Conv2d  # others may be given pieces of images
+        if is_whole and len(x) > 8 and torch.is_grad_enabled():
             raise torch.OutOfMemoryError("out of memory")
         return forward(self, x)
 

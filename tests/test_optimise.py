@@ -204,6 +204,7 @@ def test_the_average_of_what_does_not_change_is_itself_and_shares_no_memory() ->
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB, max allowed: 9.07 GB)"),
     ],
 )
 def test_running_out_of_memory_names_the_setting_to_lower(error: Exception) -> None:

@@ -67,7 +67,8 @@ def effective_rank(features: Tensor) -> float:
 
     Roy & Vetterli 2007. 1 means collapse, min(N - 1, D) is the most there can be.
     """
-    centred = features.float() - features.float().mean(0)
+    features = features.float().cpu()  # GPUs are slow at it, Apple's cannot do it
+    centred = features - features.mean(0)
     singular = torch.linalg.svdvals(centred)
     if singular.sum() <= EPSILON:
         return 1.0

@@ -96,6 +96,8 @@ class Batch:
             self.size //= 2  # not above, where the error still holds on to what the step had made
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+            elif torch.backends.mps.is_available():
+                torch.mps.empty_cache()
 
     @property
     def note(self) -> str:

@@ -17,6 +17,7 @@ from .ranks import ALONE, Ranks
 from .recipes import Descent
 
 LONGEST_GRADIENT = 5.0  # longer ones are shortened to this norm
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")  # torch's words; the last on Apple's GPUs
 
 
 def one_cycle(fraction: float, warm_up: float = 0.1) -> float:
@@ -221,6 +222,6 @@ def explained(lower: str) -> Iterator[None]:
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise OutOfMemory(f"there is not enough memory for this step; lower {lower} and try again") from error
     except RuntimeError as error:
-        if "can't allocate memory" in str(error) or "not enough memory" in str(error):  # torch's words on a processor
+        if any(words in str(error) for words in NO_MEMORY):
             raise OutOfMemory(f"there is not enough memory for this step; lower {lower} and try again") from error
         raise

@@ -17,6 +17,7 @@ def fold(network: nn.Module) -> None:
         for (at, layer), (after, norm) in pairwise(list(sequence.named_children())):
             owner, last = (layer, str(len(layer) - 1)) if isinstance(layer, nn.Sequential) else (sequence, at)
             convolution = owner.get_submodule(last)
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            # subclasses of the normalisation do more than to normalise
+            if isinstance(convolution, nn.Conv2d) and type(norm) is nn.BatchNorm2d:
                 setattr(owner, last, fuse_conv_bn_eval(convolution, norm))
                 setattr(sequence, after, nn.Identity())
