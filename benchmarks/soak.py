@@ -3,9 +3,9 @@
     xvfb-run -a -s "-screen 0 1400x900x24" .venv/bin/python benchmarks/soak.py OUT.csv [--minutes 120]
 
 One row per turn of half a minute or so: memory of the window's process, threads, widgets, open files, processes it
-started, files in /dev/shm, the megabytes of the models' weights, which are kept on purpose, and what the C library has
-given to the program (`used`) and keeps for later (`free`). Prints the slope of the other memory after the first fifth,
-with its standard error, and that of what is used.
+started, files in /dev/shm (of all programs), the megabytes of the models' weights, which are kept on purpose, and what
+the C library has given to the program (`used`) and keeps for later (`free`). Prints the slope of the other memory after
+the first fifth, with its standard error, and that of what is used; with --minutes 0 of the rows that are there.
 """
 
 from __future__ import annotations
@@ -147,11 +147,24 @@ def heap() -> tuple[float, float]:
 
 
 def slope(rows: list[list[float]], column: str) -> tuple[float, float]:
-    """Return megabytes per hour after the first fifth, without those of models, and the standard error."""
+    """Return megabytes per hour after the first fifth, without those of models, and the standard error.
+
+    Which layer was removed last makes a difference, so every third turn has a level of its own.
+    """
     later = np.array(rows[len(rows) // 5 :])
-    hours, megabytes = later[:, 0] / 60, later[:, COLUMNS.index(column)] - later[:, COLUMNS.index("weights")]
-    (rise, _), covariance = np.polyfit(hours, megabytes, 1, cov=True)
-    return float(rise), float(np.sqrt(covariance[0, 0]))
+    megabytes = later[:, COLUMNS.index(column)] - later[:, COLUMNS.index("weights")]
+    about = np.column_stack([later[:, 0] / 60, np.eye(3)[np.arange(len(later)) % 3]])
+    found, _, rank, _ = np.linalg.lstsq(about, megabytes)
+    spread = ((megabytes - about @ found) ** 2).sum() / max(1, len(later) - rank)
+    return float(found[0]), float(np.sqrt(spread * np.linalg.pinv(about.T @ about)[0, 0]))
+
+
+def report(rows: list[list[float]]) -> None:
+    first, last = rows[len(rows) // 5], rows[-1]
+    slopes = ", ".join("{} {:+.1f} ± {:.1f}".format(name, *slope(rows, name)) for name in ("megabytes", "used"))
+    print(f"{len(rows)} turns in {last[0]:.0f} minutes, MB per hour: {slopes}")
+    changes = ", ".join(f"{name} {a:g} → {b:g}" for name, a, b in zip(COLUMNS[1:], first[1:], last[1:], strict=True))
+    print(f"from turn {len(rows) // 5} to the last: {changes}")
 
 
 def main() -> None:
@@ -159,6 +172,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, default=120)
     args = parser.parse_args()
+    if not args.minutes:
+        lines = list(csv.reader(args.out.open()))
+        report([[float(cell) for cell in line] for line in lines[1:]])
+        return
     began, rows = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder, args.out.open("w", newline="") as file:
         os.environ["BTUNET_PROJECTS"] = folder
@@ -173,11 +190,8 @@ def main() -> None:
         user.viewer.close()
     QTest.qWait(2000)
     left = [child.name() for child in psutil.Process().children(recursive=True)]
-    first, last = rows[len(rows) // 5], rows[-1]
-    slopes = ", ".join("{} {:+.1f} ± {:.1f}".format(name, *slope(rows, name)) for name in ("megabytes", "used"))
-    print(f"{len(rows)} turns in {last[0]:.0f} minutes, MB per hour: {slopes}")
-    changes = ", ".join(f"{name} {a:g} → {b:g}" for name, a, b in zip(COLUMNS[1:], first[1:], last[1:], strict=True))
-    print(f"from turn {len(rows) // 5} to the last: {changes}; processes left after closing: {left or 'none'}")
+    print(f"processes left after closing: {left or 'none'}")
+    report(rows)
 
 
 if __name__ == "__main__":
