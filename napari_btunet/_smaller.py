@@ -31,6 +31,7 @@ class SmallerBatch(QPushButton):
     def __init__(self, session: Session, works: Mapping[str, Work]) -> None:
         super().__init__()
         self.setObjectName("smaller_batch_button")
+        self.setToolTip("a step needs less memory then; the learning rate stays what it is")
         self._session, self._works = session, works
         self._job: Job | None = None
         self._failed = ""  # the title of what ended

@@ -429,7 +429,7 @@ def test_more_seeds_budgets_networks_and_starts_make_the_new_runs_only(made: Any
     [
         ({"steps": 3}, "steps 2, not 3"),
         ({"pretrain_steps": 2}, "pretrain_steps 1, not 2"),
-        ({"recipe": "paper"}, "recipe default, not paper"),
+        ({"recipe": "paper"}, "recipe bare, not paper"),
         ({"rates": (0.01,)}, r"rates \[\], not \[0.01\]"),
     ],
 )
