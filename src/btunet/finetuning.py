@@ -40,9 +40,9 @@ def finetune(
     """Train the whole network on the annotated pixels.
 
     Patches are centred on annotated pixels; the loss is the average of cross-entropy and Dice over those pixels. By
-    default (`recipes`) classes of strokes count the same; masks show how common each is. With strokes, the network
-    begins with what a classifier of single pixels learned from them, half of the patches lie anywhere, and it is asked
-    to agree with the classifier there (`guide`). The model returned holds the averaged weights.
+    default (`recipes`) classes of strokes count the same; masks show how common each is. The network begins with what a
+    classifier of single pixels learned from either. With strokes, half of the patches lie anywhere, and it is asked to
+    agree with the classifier there (`guide`). The model returned holds the averaged weights.
 
     Parameters
     ----------
