@@ -2,8 +2,8 @@
 
 Strokes say nothing of most of an image. A network that learns them alone may call the rest whatever it likes, and with
 few strokes it does. So it begins with what the classifier knows (`networks.pixels`), as with masks too, and is told to
-agree with it wherever there are no strokes; where shape and context say more it goes beyond (the classifier as teacher, as in
-distillation, Hinton et al. 2015).
+agree with it wherever there are no strokes; where shape and context say more it goes beyond (the classifier as teacher,
+as in distillation, Hinton et al. 2015).
 """
 
 from __future__ import annotations
