@@ -127,7 +127,7 @@ class User:
             len(list(shared.iterdir())) if shared.exists() else 0,
             len(self.viewer.layers),
             len(self.session.history.rounds),
-            round(sum(w.nbytes for r in self.session.history.rounds for w in r.model.weights.values()) / 2**20, 1),
+            round(sum(r.model.bytes_in_memory for r in self.session.history.rounds) / 2**20, 1),
             *heap(),
         ]
 

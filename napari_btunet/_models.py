@@ -120,6 +120,11 @@ class Models(Workspace):
     def choose_round(self, number: int) -> None:
         """Use a model of the history; fine-tuning goes on from it, unless it is chosen once more."""
         found = self.history.rounds[number]
+        try:
+            found.model.wake()
+        except btunet.BtunetError as error:
+            self.said.emit(f"Model {number + 1} cannot be used: {error}", True)
+            return
         self._by_hand = None if self._by_hand is found.model else found.model
         self.use(number)
         how = "goes on from it" if self._by_hand else "begins with the encoder again"

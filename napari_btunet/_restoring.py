@@ -96,6 +96,7 @@ class Restoring(Writing):
         at = self._rounds.index(project.present) if project.present in models else len(models) - 1
         self.session.effort.add(project.strokes, project.seconds)
         self.session.begin_with(project.classes, self._encoder, list(models.values()), at)
+        self._let_models_rest()
         if not self.is_read_only:
             self.going_on.look(project.checkpoint)
         self._on_begun()

@@ -99,7 +99,7 @@ class Session(Training):
             self._after_stopping(lambda: self.choose_round(number))
             return
         super().choose_round(number)
-        if not self.doing:
+        if not self.doing and self.history.at == number:
             self._predict_with_model()
 
     # ------------------------------------------------------------------------------------------ what happens

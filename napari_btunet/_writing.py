@@ -83,6 +83,8 @@ class Writing:
             self._send_strokes(subject, patience)
         self._send_models()
         self._listen()
+        if not self._store.is_busy:
+            self._let_models_rest()
         self._store.send()
         if not all(s.kept.is_settled for s in self.session.subjects.values()):
             self._timer.start(NEXT)
@@ -176,6 +178,12 @@ class Writing:
         if (self.project.classes, self.project.present) != (tuple(session.classes), present):
             self.project = dataclasses.replace(self.project, classes=tuple(session.classes), present=present)
             self._save_effort()
+
+    def _let_models_rest(self) -> None:
+        """Have the models that are on the disk, but for the present one, take no memory."""
+        for number, found in zip(self._rounds, self.session.history.rounds, strict=False):  # newer ones have no file
+            if self.project is not None and found.model is not self.session.model:
+                found.model.rest_in(self.project.model(number))
 
     def _save_effort(self) -> None:
         """Have the list written with what was painted so far; not at every stroke, which would write it whole."""

@@ -29,6 +29,7 @@ LAYERS = (
         "omezarr",
         "pyramid",
         "workers",
+        "weights",
         "targets",
         "layouts",
         "values",

@@ -67,6 +67,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _run(chosen: argparse.Namespace) -> None:
+    from btunet.device import mind_the_machine
+
+    mind_the_machine()
     import torch
 
     torch.set_num_threads(chosen.threads)

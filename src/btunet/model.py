@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from .claims import check_file
 from .errors import BtunetError
 from .images import Stack
 from .labels import IGNORE
 from .normalise import Normalisation
 from .replace import replacing
 from .settings import PretrainSettings
+from .weights import Weights, checked, reading_weights
 
 if TYPE_CHECKING:
     from .networks import Network
@@ -46,7 +45,8 @@ class Model:
     classes
         Names of the classes, background first; empty for a pre-trained encoder.
     weights
-        Name of each tensor → array; an encoder has only names that begin with ``encoder.``.
+        Name of each tensor → array; an encoder has only names that begin with ``encoder.``. They become `Weights`,
+        which may rest in the model's file.
     normalisation
         How images are brought to the range the network knows.
     history
@@ -59,6 +59,10 @@ class Model:
     weights: Mapping[str, np.ndarray] = field(repr=False)
     normalisation: Normalisation = field(default_factory=Normalisation)
     history: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.weights, Weights):
+            object.__setattr__(self, "weights", Weights(self.weights))
 
     @property
     def is_encoder(self) -> bool:
@@ -78,7 +82,34 @@ class Model:
     @property
     def parameters(self) -> int:
         """Number of stored values."""
-        return sum(int(w.size) for w in self.weights.values())
+        return self._kept.size
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """How much memory the weights take."""
+        return self._kept.bytes_in_memory
+
+    @property
+    def _kept(self) -> Weights:
+        assert isinstance(self.weights, Weights)
+        return self.weights
+
+    def rest_in(self, path: Path) -> None:
+        """Give the memory of the weights back: they are read from the file it was saved to when they are used.
+
+        Whoever uses them then may get a BtunetError: the file is gone, or broken.
+        """
+        self._kept.rest_in(path)
+
+    def wake(self) -> None:
+        """Read weights that rest, and keep them in memory.
+
+        Raises
+        ------
+        BtunetError
+            If their file is gone or broken.
+        """
+        self._kept.wake()
 
     def describe(self) -> str:
         """Say what this is, in one line."""
@@ -162,7 +193,7 @@ class Model:
         """
         path = Path(path)
         with replacing(path) as part, part.open("wb") as file:
-            file.write(save(dict(self.weights), {HEADER: json.dumps(self.as_dict())}))
+            file.write(save(dict(self.weights.items()), {HEADER: json.dumps(self.as_dict())}))
             file.flush()
             os.fsync(file.fileno())
         return path
@@ -177,23 +208,11 @@ class Model:
             If the file cannot be read, is broken, was not written by this package, or by a newer version of it.
         """
         path = Path(path)
-        check_file(path)
-        try:
-            with safe_open(path, framework="numpy") as file:
-                header = (file.metadata() or {}).get(HEADER)
-                if header is None:
-                    raise BtunetError(
-                        f"{path.name} was not written by btunet; choose a file made by pretrain or finetune"
-                    )
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except OSError as error:
-            raise BtunetError(f"{path} cannot be read: {error.strerror or error}") from error
-        except SafetensorError as error:
-            raise BtunetError(f"{path.name} is not a model file, or it is broken ({error})") from error
-        except TypeError as error:  # numpy has no such numbers
-            raise BtunetError(f"{path.name} holds weights that are not float32 ({error}); get another copy") from error
-        if not all(np.isfinite(weight).all() for weight in weights.values() if weight.dtype.kind == "f"):
-            raise BtunetError(f"{path.name} holds weights that are NaN or infinite; train again with a lower rate")
+        with reading_weights(path) as file:
+            header = (file.metadata() or {}).get(HEADER)
+            if header is None:
+                raise BtunetError(f"{path.name} was not written by btunet; choose a file made by pretrain or finetune")
+            weights = {name: checked(path, file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (not a dict)
         return cls._from_header(path.name, header, weights)
 
     @classmethod

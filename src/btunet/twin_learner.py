@@ -196,6 +196,6 @@ def _traits(sources: Sequence[Source]) -> list[Any]:
 def _digest(model: Model) -> str:
     """Return the SHA-256 of a model's weights and of what they are for."""
     digest = hashlib.sha256(json.dumps([model.network, model.channels, model.normalisation.as_dict()]).encode())
-    for name in sorted(model.weights):
-        digest.update(name.encode() + np.ascontiguousarray(model.weights[name]).tobytes())
+    for name, weight in sorted(model.weights.items()):
+        digest.update(name.encode() + np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()

@@ -123,8 +123,8 @@ def checksum(array: np.ndarray) -> int:
 def fingerprint_of_model(model: Model) -> str:
     """Return what changes with any weight, and with all else that is said of a model."""
     found = hashlib.sha256(json.dumps(model.as_dict(), sort_keys=True).encode())
-    for name in sorted(model.weights):
-        found.update(name.encode() + np.ascontiguousarray(model.weights[name]).tobytes())
+    for name, weight in sorted(model.weights.items()):
+        found.update(name.encode() + np.ascontiguousarray(weight).tobytes())
     return found.hexdigest()
 
 
