@@ -1,6 +1,6 @@
 """How soon strokes are answered in the window: from the end of a stroke, painted with mouse events, to the overlay.
 
-    xvfb-run -a -s "-screen 0 1400x900x24" python benchmarks/answers.py [--sides 512 1024 2048] [--strokes 12]
+    xvfb-run -a -s "-screen 0 1400x900x24" python benchmarks/answers.py [--sides 512 1024 2048] [--strokes 12] [--pretrain]
 
 Prints, for images of several sizes, seconds until the first part around the stroke is on the screen and until the whole
 plane is: for the first answer (with the second stroke, when there are two classes), then median and 95th percentile of
@@ -20,6 +20,7 @@ from mouse import Hand
 from napari_btunet import demo
 
 PATIENCE = 60.0  # seconds
+SOON = 2000  # ms from the click on Pre-train to the first stroke
 BREATH = 3000  # ms between two strokes, as a person takes to look
 
 
@@ -36,7 +37,7 @@ def line_in(where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack([np.full(5, y), np.arange(x - 6, x + 9, 3)], 1)
 
 
-def measure(side: int, strokes: int) -> list[tuple[float, float]]:
+def measure(side: int, strokes: int, pretrains: bool) -> list[tuple[float, float]]:
     """Return seconds to the first part and to the whole plane, after every stroke but the first."""
     image, high = waves(side)
     viewer = napari.Viewer()
@@ -45,6 +46,9 @@ def measure(side: int, strokes: int) -> list[tuple[float, float]]:
     session = panel.session
     demo.wait(lambda: ":" in panel.device_label.text(), "the device")
     QTest.qWait(BREATH)  # a process gets ready meanwhile
+    if pretrains:
+        panel.pretrain_button.click()
+        QTest.qWait(SOON)
     hand, rng, found = Hand(viewer, session.subject.strokes), np.random.default_rng(0), []
     for number in range(strokes):
         if session.subject.prediction is not None:
@@ -70,13 +74,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sides", type=int, nargs="+", default=[512, 1024, 2048])
     parser.add_argument("--strokes", type=int, default=12)
+    parser.add_argument("--pretrain", action="store_true", help="click on Pre-train two seconds before the first stroke")
     args = parser.parse_args()
     print(
         "| side | first answer: first part | whole | further strokes, first part: median | p95 | whole: median | p95 |"
     )
     print("|---|---|---|---|---|---|---|", flush=True)
     for side in args.sides:
-        (part, whole), *further = measure(side, args.strokes)
+        (part, whole), *further = measure(side, args.strokes, args.pretrain)
         columns = [np.percentile(times, (50, 95)) for times in zip(*further, strict=True)]
         cells = [part, whole, *columns[0], *columns[1]]
         print(f"| {side}² | {' | '.join(f'{cell:.2f} s' for cell in cells)} |", flush=True)

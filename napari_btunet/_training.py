@@ -51,9 +51,10 @@ class Training(Answered):
         look_at = (0, self.subject.plane(self.viewer)) if self.subject else None
         self.learned.expect(self.viewer, self.image)
         kept = self.keeper.pretraining(self.image, settings, views)
-        task = self._elsewhere("pretrain", stacks, settings, views=views, start_from=encoder, look_at=look_at, **kept)
+        # in a process of its own: the one that is ready is for the first stroke, which comes soon and does not wait
+        task = btunet.in_child("pretrain", stacks, settings, views=views, start_from=encoder, look_at=look_at, **kept)
         self._begin("pretrain", images, task)
-        self.spare.prepare()  # the first stroke comes soon
+        self.spare.prepare()
 
     def run_elsewhere(self, settings: btunet.PretrainSettings, views: btunet.ViewSettings | None = None) -> None:
         """Ready the project for pre-training on another machine; the encoder is taken in when it is there."""
