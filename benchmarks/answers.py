@@ -1,6 +1,7 @@
 """How soon strokes are answered in the window: from the end of a stroke, painted with mouse events, to the overlay.
 
-    xvfb-run -a -s "-screen 0 1400x900x24" python benchmarks/answers.py [--sides 512 1024 2048] [--strokes 12] [--pretrain]
+    xvfb-run -a -s "-screen 0 1400x900x24" python benchmarks/answers.py [--sides 512 1024 2048] [--strokes 12]
+        [--pretrain]
 
 Prints, for images of several sizes, seconds until the first part around the stroke is on the screen and until the whole
 plane is: for the first answer (with the second stroke, when there are two classes), then median and 95th percentile of
@@ -74,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sides", type=int, nargs="+", default=[512, 1024, 2048])
     parser.add_argument("--strokes", type=int, default=12)
-    parser.add_argument("--pretrain", action="store_true", help="click on Pre-train two seconds before the first stroke")
+    parser.add_argument("--pretrain", action="store_true", help="click on Pre-train just before the first stroke")
     args = parser.parse_args()
     print(
         "| side | first answer: first part | whole | further strokes, first part: median | p95 | whole: median | p95 |"
