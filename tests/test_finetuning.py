@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from btunet import (
     Progress,
     Steer,
     finetune,
+    finetuning,
     predict,
     pretrain,
     run,
@@ -248,6 +250,45 @@ def test_a_steer_moves_the_look_and_the_plane_comes_with_the_next_step(scene: An
     assert (plane.image, plane.plane) == (0, 1)
     assert plane.mask.shape == (64, 64) and plane.mask.dtype == np.uint8 and plane.mask.max() <= 1
     task.close()
+
+
+@pytest.fixture
+def looks(scene: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+    """At which seconds a plane in sight is looked at, where a step takes one second and a look as long as is said."""
+
+    def looked_at(takes: float, steer: Callable[[int], Steer | None] = lambda _: None) -> list[int]:
+        now = [0.0]
+        monkeypatch.setattr(finetuning, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+        step, preview = Learner.step, Learner.preview
+
+        def slow_step(self: Learner, *args: Any) -> dict[str, float]:
+            now[0] += 1
+            return {} if now[0] > 1 else step(self, *args)
+
+        def slow_preview(self: Learner, *args: int) -> Any:
+            now[0] += takes
+            return preview(self, *args)
+
+        monkeypatch.setattr(Learner, "step", slow_step)
+        monkeypatch.setattr(Learner, "preview", slow_preview)
+        found: list[int] = []
+        settings = FinetuneSettings(steps=60, batch=1, patch_size=32)
+        run(
+            finetune([scene[0]], [scene[1]], settings, look_at=(0, 0)),
+            lambda p: (p.step and p.planes and found.append(p.step)) or steer(p.step),
+        )
+        return found
+
+    return looked_at
+
+
+def test_looks_take_no_more_than_a_twentieth_of_the_time(looks: Callable[..., list[int]]) -> None:
+    assert looks(0.0) == list(range(1, 60, 2))  # every two seconds
+    assert looks(1.0) == [1, 20, 39, 58]
+
+
+def test_new_strokes_are_looked_at_soon(looks: Callable[..., list[int]]) -> None:
+    assert looks(1.0, lambda step: Steer(strokes={0: {}}) if step in (5, 21) else None) == [1, 6, 22, 41, 60]
 
 
 def test_strokes_painted_meanwhile_are_learned(scene: Any) -> None:

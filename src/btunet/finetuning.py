@@ -20,7 +20,8 @@ from .optimise import Clock
 from .settings import FinetuneSettings
 from .task import PredictedPlane, Progress, Reply, Steer, Strokes, Task
 
-PREVIEW_EVERY = 2.0  # seconds between two looks at the visible plane
+PREVIEW_EVERY = 2.0  # seconds between two looks at the visible plane, at least
+UNDISTURBED = 19  # times as long as a look took until the next one, unless strokes or another plane came meanwhile
 JUDGED_AT = 0.8  # part of the training after which held-out strokes are learned too
 
 
@@ -60,7 +61,9 @@ def finetune(
     classes
         Names, background first; by default those of ``start_from``, or as many as are annotated.
     look_at
-        (image, plane) shown to the user: predicted every two seconds and yielded in ``Progress.planes``.
+        (image, plane) shown to the user: predicted again and again and yielded in ``Progress.planes``; two seconds after
+        the last time at the earliest, and that soon only after new strokes or where it takes no more than a twentieth of
+        the time.
     validation
         Stacks and masks that are never trained on, but predicted every ``validate_every`` steps and at the end.
     validate_every
@@ -119,11 +122,12 @@ def finetune(
     reply: Reply = None
     if look_at and (first := learner.first_look(*look_at)):
         reply = yield Progress("fine-tuning", 0, clock.total, planes=first)
-    next_preview = time.perf_counter() + PREVIEW_EVERY / 2
+    soon = next_preview = time.perf_counter() + PREVIEW_EVERY / 2
     while not clock.done:
         is_stopped |= reply is True
         if isinstance(reply, Steer):
             learner.take(reply)
+            next_preview = min(next_preview, soon)
             if reply.look_at and reply.look_at != look_at:
                 look_at, next_preview = reply.look_at, 0.0
         if clock.fraction >= JUDGED_AT:
@@ -133,9 +137,11 @@ def finetune(
         if validate_every and (clock.step % validate_every == 0 or clock.done):
             values["validation dice"] = learner.validate()
         planes: tuple[PredictedPlane, ...] = ()
-        if look_at and time.perf_counter() >= next_preview:
+        if look_at and (began := time.perf_counter()) >= next_preview:
             planes = (learner.preview(*look_at),)
-            next_preview = time.perf_counter() + PREVIEW_EVERY
+            now = time.perf_counter()
+            soon = now + PREVIEW_EVERY
+            next_preview = max(soon, now + UNDISTURBED * (now - began))
         reply = yield Progress(f"fine-tuning{learner.batch.note}", clock.step, clock.total, values, planes)
         if is_stopped or reply is True:
             break
