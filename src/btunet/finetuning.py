@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -61,9 +62,7 @@ def finetune(
     classes
         Names, background first; by default those of ``start_from``, or as many as are annotated.
     look_at
-        (image, plane) shown to the user: predicted again and again and yielded in ``Progress.planes``; two seconds after
-        the last time at the earliest, and that soon only after new strokes or where it takes no more than a twentieth of
-        the time.
+        (image, plane) shown to the user: predicted every few seconds and yielded in ``Progress.planes``.
     validation
         Stacks and masks that are never trained on, but predicted every ``validate_every`` steps and at the end.
     validate_every
@@ -122,14 +121,13 @@ def finetune(
     reply: Reply = None
     if look_at and (first := learner.first_look(*look_at)):
         reply = yield Progress("fine-tuning", 0, clock.total, planes=first)
-    soon = next_preview = time.perf_counter() + PREVIEW_EVERY / 2
+    looks = _Looks()
     while not clock.done:
         is_stopped |= reply is True
         if isinstance(reply, Steer):
             learner.take(reply)
-            next_preview = min(next_preview, soon)
-            if reply.look_at and reply.look_at != look_at:
-                look_at, next_preview = reply.look_at, 0.0
+            looks.hurry(at_once=reply.look_at not in (None, look_at))
+            look_at = reply.look_at or look_at
         if clock.fraction >= JUDGED_AT:
             learner.judge()
         values = learner.step(clock.fraction)
@@ -137,11 +135,9 @@ def finetune(
         if validate_every and (clock.step % validate_every == 0 or clock.done):
             values["validation dice"] = learner.validate()
         planes: tuple[PredictedPlane, ...] = ()
-        if look_at and (began := time.perf_counter()) >= next_preview:
-            planes = (learner.preview(*look_at),)
-            now = time.perf_counter()
-            soon = now + PREVIEW_EVERY
-            next_preview = max(soon, now + UNDISTURBED * (now - began))
+        if look_at and looks.is_due:
+            with looks.looking():
+                planes = (learner.preview(*look_at),)
         reply = yield Progress(f"fine-tuning{learner.batch.note}", clock.step, clock.total, values, planes)
         if is_stopped or reply is True:
             break
@@ -164,3 +160,26 @@ def _judged_before(learner: Learner, before: Ancestry, model: Model) -> dict[str
         return {}
     names = [source.stack.name for source in learner.sources]
     return {"held out before": learner.held_out.judge(settle(model.build()).eval(), learner.sources, names)}
+
+
+class _Looks:
+    """When the plane in sight is due: every two seconds, but for no more than a twentieth of the time."""
+
+    def __init__(self) -> None:
+        self._soon = self._due = time.perf_counter() + PREVIEW_EVERY / 2
+
+    @property
+    def is_due(self) -> bool:
+        return time.perf_counter() >= self._due
+
+    def hurry(self, at_once: bool) -> None:
+        """Let somebody wait no longer who painted, or went to another plane."""
+        self._due = 0.0 if at_once else min(self._due, self._soon)
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        now = time.perf_counter()
+        self._soon = now + PREVIEW_EVERY
+        self._due = max(self._soon, now + UNDISTURBED * (now - began))
