@@ -41,7 +41,8 @@ LEARNED = 12  # planes whose masks an encoder may have learned
 
 def start_of(kind: str, work: Work, how: FinetuneSettings, before: PretrainSettings) -> Model:
     """Return an encoder; made once if there is a folder to keep it in."""
-    model = encoder(work, before)
+    if kind != "masks":
+        model = encoder(work, before)
     if kind == "constant":
         return replace(model, weights={k: np.full_like(w, w.mean()) for k, w in model.weights.items()})
     if kind == "zero":
