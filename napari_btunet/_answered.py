@@ -13,6 +13,7 @@ import btunet
 
 from . import _layers
 from ._budget import Budget
+from ._ledger import PATIENCE
 from ._live import Live
 from ._tour import Tour
 from ._work import Work
@@ -42,6 +43,10 @@ class Answered(Work):
         self._settled.setSingleShot(True)
         self._settled.setInterval(SETTLE)
         self._settled.timeout.connect(self._send_strokes)
+        self._search = QTimer()  # goes on for what was undone
+        self._search.setSingleShot(True)
+        self._search.setInterval(SETTLE)
+        self._search.timeout.connect(self._look_on)
         viewer.dims.events.current_step.connect(self._on_plane)
 
     def keys(self) -> dict[str, Callable[[], None]]:
@@ -58,7 +63,8 @@ class Answered(Work):
     def answer(self, unpainted: bool = False) -> None:
         """Show what the strokes say, as soon as there are two classes, unless something else predicts.
 
-        ``unpainted``: also where nothing was painted yet, to learn where to begin.
+        Undone strokes are looked for a moment at a time, until all were found. ``unpainted``: also where nothing was
+        painted yet, to learn where to begin.
         """
         subject = self.subject
         if self._is_closed or self.doing in ("finetune", "predict", "export") or subject is None:
@@ -71,7 +77,8 @@ class Answered(Work):
         stacks = {image: stack for image, stack in stacks.items() if stack.channels == first.channels}
         ledgers = {n: self.subjects[image].ledger for n, image in enumerate(stacks) if image in self.subjects}
         look_at = list(stacks).index(subject.image), subject.plane(self.viewer)
-        self.live.ask(list(stacks.items()), ledgers, self.classes, look_at, self.model)
+        if not self.live.ask(list(stacks.items()), ledgers, self.classes, look_at, self.model):
+            self._search.start()
 
     def choose_class(self, label: int) -> None:
         """Paint with this label from now on; what answers the strokes gets ready meanwhile."""
@@ -95,8 +102,9 @@ class Answered(Work):
     def shutdown(self, *_: Any) -> None:
         """End all work: the window is gone."""
         super().shutdown()
-        if isalive(self._settled):  # Qt may be gone before us
-            self._settled.stop()
+        for timer in (self._settled, self._search):
+            if isalive(timer):  # Qt may be gone before us
+                timer.stop()
         self.live.rest()
 
     # ------------------------------------------------------------------------------------------ what happens
@@ -128,12 +136,21 @@ class Answered(Work):
 
     def _send_strokes(self) -> None:
         self.painted.emit()
-        if self.job is None or self.doing != "finetune":
-            self._is_unanswered = self.doing in ("predict", "export")
-            if self.live.mode == "live":
-                self.answer()
+        if self.doing == "finetune":
+            self._look_on()
             return
-        at_work = [(i, self.subjects[image]) for i, image in enumerate(self._at_work) if image in self.subjects]
-        changed = {i: planes for i, subject in at_work if (planes := subject.ledger.take())}
+        self._is_unanswered = self.doing in ("predict", "export")
+        if self.live.mode == "live":
+            self.answer()
+
+    def _look_on(self) -> None:
+        """Tell who works on strokes what is new, and again a moment later until all that was undone is found."""
+        if self.job is None or self.doing != "finetune":
+            self.answer()
+            return
+        at_work = {i: self.subjects[image].ledger for i, image in enumerate(self._at_work) if image in self.subjects}
+        changed = {i: planes for i, ledger in at_work.items() if (planes := ledger.take(PATIENCE))}
         if changed:
             self.job.steer(btunet.Steer(strokes=changed))
+        if not all(ledger.is_taken for ledger in at_work.values()):
+            self._search.start()

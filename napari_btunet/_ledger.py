@@ -60,9 +60,14 @@ class Ledger:
         return bool(self._touched or self._taken)
 
     @property
+    def is_taken(self) -> bool:
+        """Whether `take` has told everything; it does not look into planes that were never painted."""
+        return not (self._touched or self._doubtful or self._half)
+
+    @property
     def is_settled(self) -> bool:
-        """Whether `take` and `blocks` have told everything."""
-        return not (self._touched or self._doubtful or self._unseen or self._half)
+        """Whether `blocks` has told everything."""
+        return self.is_taken and not self._unseen
 
     def _planes(self) -> np.ndarray:
         return np.asarray(self.layer.data.reshape(-1, *self.layer.data.shape[-2:]))  # (planes, Y, X)

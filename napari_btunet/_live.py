@@ -9,7 +9,7 @@ import btunet
 from btunet.honest import ENOUGH
 
 from ._job import Job
-from ._ledger import Ledger
+from ._ledger import PATIENCE, Ledger
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -103,8 +103,10 @@ class Live:
         classes: Sequence[str],
         look_at: tuple[int, int],
         model: btunet.Model | None,
-    ) -> None:
+    ) -> bool:
         """Have the strokes answered; those that are new since the last time if the question is the same otherwise.
+
+        Return whether all were told: undone ones are looked for a moment only, so ask again if not.
 
         Parameters
         ----------
@@ -121,9 +123,9 @@ class Live:
         """
         about = (*(id(image) for image, _ in images), len(classes), id(model))
         if self._job is not None and about == self._about:
-            changed = {number: planes for number, ledger in ledgers.items() if (planes := ledger.take())}
+            changed = {number: planes for number, ledger in ledgers.items() if (planes := ledger.take(PATIENCE))}
             self._job.steer(btunet.Steer(look_at, changed))
-            return
+            return all(ledger.is_taken for ledger in ledgers.values())
         self.rest()
         task = btunet.in_child(
             "answer",
@@ -158,6 +160,7 @@ class Live:
         job.progressed.connect(on_progressed)
         job.ended.connect(lambda how, result: self._on_ended(job, how, result))
         job.start()
+        return True
 
     def next_doubt(self) -> tuple[Image, btunet.Spot] | None:
         """Return the next stroke that contradicts the others, from the surest on and round again; None if none does."""

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 
 import btunet
 from btunet.annotator import paint
-from napari_btunet import _session
+from napari_btunet import _ledger, _live, _session
 
 from .conftest import Window, discs
 
@@ -66,7 +66,12 @@ def test_painting_is_answered_without_a_click_and_then_scored(window: OpenWindow
     assert w.errors == []
 
 
-def test_a_further_stroke_and_an_undone_one_are_answered(window: OpenWindow) -> None:
+@pytest.mark.parametrize("patience", [_live.PATIENCE, 1e-4], ids=["at once", "bit by bit"])
+def test_a_further_stroke_and_an_undone_one_are_answered(
+    window: OpenWindow, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    monkeypatch.setattr(_live, "PATIENCE", patience)
+    monkeypatch.setattr(_ledger, "AT_ONCE", 1)  # row by row
     image = discs(side=128)
     w = alive(window(image))
     paint_like_a_person(w, image, 0)
