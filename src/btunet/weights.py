@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,13 @@ class Weights(Mapping[str, np.ndarray]):
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self._arrays: Mapping[str, np.ndarray] | None = arrays
         self._path = Path()  # where they are if they are not in memory
+        self._stamp = (0, 0)  # of that file
         self._names = tuple(arrays)
         self.size = sum(int(array.size) for array in arrays.values())  # values
 
     def __getitem__(self, name: str) -> np.ndarray:
         arrays = self._arrays  # another thread may let them rest
-        return _read(self._path, [name])[name] if arrays is None else arrays[name]
+        return self._read((name,))[name] if arrays is None else arrays[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -56,8 +57,14 @@ class Weights(Mapping[str, np.ndarray]):
         return sum(array.nbytes for array in (self._arrays or {}).values())
 
     def rest_in(self, path: Path) -> None:
-        """Give their memory back: from now on they are read from a file that holds the same (`Model.rest_in`)."""
-        self._path, self._arrays = path, None
+        """Give their memory back: from now on they are read from a file that holds the same (`Model.rest_in`).
+
+        They stay where they are if that file is not there.
+        """
+        if self._arrays is None and path == self._path:
+            return
+        with suppress(OSError):
+            self._stamp, self._path, self._arrays = _stamp_of(path), path, None
 
     def wake(self) -> None:
         """Read them, and keep them in memory (`Model.wake`)."""
@@ -65,12 +72,21 @@ class Weights(Mapping[str, np.ndarray]):
 
     def _all(self) -> Mapping[str, np.ndarray]:
         arrays = self._arrays
-        return _read(self._path, self._names) if arrays is None else arrays
+        return self._read(self._names) if arrays is None else arrays
+
+    def _read(self, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        with reading_weights(self._path) as file:
+            if _stamp_of(self._path) != self._stamp:
+                raise BtunetError(
+                    f"{self._path} was written anew by something else, so this model is not there any more"
+                )
+            return {name: checked(self._path, file.get_tensor(name)) for name in names}
 
 
-def _read(path: Path, names: tuple[str, ...] | list[str]) -> dict[str, np.ndarray]:
-    with reading_weights(path) as file:
-        return {name: checked(path, file.get_tensor(name)) for name in names}
+def _stamp_of(path: Path) -> tuple[int, int]:
+    """Return when a file was written, nanoseconds, and its length, bytes."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
 
 
 def checked(path: Path, weight: np.ndarray) -> np.ndarray:
