@@ -90,6 +90,7 @@ class Answered(Work):
         """Answer every stroke ("live"), those painted so far ("once"), or none ("off")."""
         self.live.mode = mode
         if mode == "off":
+            self._search.stop()
             self.live.rest()
         else:
             self.answer()

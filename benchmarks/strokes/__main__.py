@@ -69,7 +69,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 def _run(chosen: argparse.Namespace) -> None:
     from btunet.device import mind_the_machine
 
-    mind_the_machine()
+    mind_the_machine()  # too late for how threads wait, which torch was told when the arms were imported
     import torch
 
     torch.set_num_threads(chosen.threads)

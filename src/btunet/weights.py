@@ -25,8 +25,7 @@ class Weights(Mapping[str, np.ndarray]):
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self._arrays: Mapping[str, np.ndarray] | None = arrays
-        self._path = Path()  # where they are if they are not in memory
-        self._stamp = (0, 0)  # of that file
+        self._file = Path(), (0, 0)  # where they are if they are not in memory, and the stamp of that file
         self._names = tuple(arrays)
         self.size = sum(int(array.size) for array in arrays.values())  # values
 
@@ -61,10 +60,11 @@ class Weights(Mapping[str, np.ndarray]):
 
         They stay where they are if that file is not there.
         """
-        if self._arrays is None and path == self._path:
+        if self._arrays is None and path == self._file[0]:
             return
         with suppress(OSError):
-            self._stamp, self._path, self._arrays = _stamp_of(path), path, None
+            self._file = path, _stamp_of(path)
+            self._arrays = None
 
     def wake(self) -> None:
         """Read them, and keep them in memory (`Model.wake`)."""
@@ -75,12 +75,11 @@ class Weights(Mapping[str, np.ndarray]):
         return self._read(self._names) if arrays is None else arrays
 
     def _read(self, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-        with reading_weights(self._path) as file:
-            if _stamp_of(self._path) != self._stamp:
-                raise BtunetError(
-                    f"{self._path} was written anew by something else, so this model is not there any more"
-                )
-            return {name: checked(self._path, file.get_tensor(name)) for name in names}
+        path, stamp = self._file
+        with reading_weights(path) as file:
+            if _stamp_of(path) != stamp:
+                raise BtunetError(f"{path} was written anew by something else, so this model is not there any more")
+            return {name: checked(path, file.get_tensor(name)) for name in names}
 
 
 def _stamp_of(path: Path) -> tuple[int, int]:

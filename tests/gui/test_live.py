@@ -98,6 +98,22 @@ def test_strokes_are_answered_while_it_pre_trains(window: OpenWindow) -> None:
     w.wait(lambda: w.session.encoder is not None)
 
 
+def test_turned_off_it_does_not_go_on_to_look_for_what_was_undone(
+    window: OpenWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = discs(side=128)
+    w = alive(window(image))
+    paint_like_a_person(w, image, 0)
+    w.wait(lambda: w.prediction is not None and w.prediction.data[0].all())
+    monkeypatch.setattr(_live, "PATIENCE", -1)  # never comes to an end
+    w.strokes.paint((0, 9, 64), 2)
+    w.strokes.undo()
+    w.wait(w.session._search.isActive)
+    w.panel.live_combo.activated.emit(2)
+    w.qtbot.wait(500)
+    assert not w.session.live.is_working
+
+
 def test_it_can_be_turned_off_and_asked_once(window: OpenWindow) -> None:
     image = discs(side=128)
     w = alive(window(image))
