@@ -6,7 +6,8 @@ The simulated person of `strokes` paints two strokes of each class on two planes
 network is fine-tuned, so that there is a model and one before. All planes that were not painted are predicted (of sets
 that are no stack as many as ``most``, evenly spread), and their signs and the order of `btunet.reliability` are
 compared with Dice over all pixels of the objects. Prints Spearman's correlation with it for each sign and for the
-order, and the mean Dice of the last fifth of the planes in that order. Finished sets of OUT.csv are not repeated.
+order, the mean of the Dice that the model expects of itself and how far off it is, and the mean Dice of the last fifth
+of the planes in that order. Finished sets of OUT.csv are not repeated.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def report(path: Path) -> None:
         "| set | planes | mean Dice | its spread | less doubt | expected Dice | neighbours | model before | order |",
         end="",
     )
-    print(" last fifth: Dice | worst fifth |\n|" + "---|" * 11)
+    print(" last fifth: Dice | worst fifth | expected | off by |\n|" + "---|" * 13)
     kinds: dict[str, list[float]] = {}
     for key in dict.fromkeys((r["set"], r["seed"], r["group"]) for r in rows):
         some = [r for r in rows if (r["set"], r["seed"], r["group"]) == key]
@@ -108,9 +109,11 @@ def report(path: Path) -> None:
         worst = true[np.argsort([float(r["order"]) for r in some])[:few]].mean()
         name = f"{key[0]} {int(key[2]) + 1}" if key[0] in STACKS else key[0]
         print(f"| {name} | {len(some)} | {true.mean():.3f} | {true.std():.3f} | {' | '.join(cells)} |", end="")
-        print(f" {worst:.3f} | {np.sort(true)[:few].mean():.3f} |")
+        expected = np.array([float(r["expected"]) for r in some])
+        off = np.abs(expected - true).mean()
+        print(f" {worst:.3f} | {np.sort(true)[:few].mean():.3f} | {expected.mean():.3f} | {off:.3f} |")
     means = (f"{fmean(kinds[sign]):+.2f}" if kinds.get(sign) else "" for sign in (*SIGNS, "order"))
-    print(f"| **mean** | {len(rows)} | | | {' | '.join(means)} | | |")
+    print(f"| **mean** | {len(rows)} | | | {' | '.join(means)} | | | | |")
 
 
 def main() -> None:

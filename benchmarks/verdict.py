@@ -27,7 +27,7 @@ from btunet.device import mind_the_machine
 from btunet.settings import RECIPES
 from strokes.annotation import begin, showing_all
 from strokes.bootstrap import Difference, difference, paired
-from strokes.networks import encoder, finetuned, predictor_of
+from strokes.networks import Trained, encoder, finetuned
 from strokes.scores import score
 from strokes.sets import ImageSet, load, names_in
 from strokes.work import Work
@@ -72,7 +72,7 @@ def true(work: Work, start: Model, settings: TrialSettings, how: FinetuneSetting
     nothing = replace(start, weights={}, history=())
     for seed in range(settings.seeds):
         for side, model in zip(sides, (nothing, start), strict=True):
-            predictor = predictor_of(finetuned(replace(work, seed=seed, steps=settings.steps), how, model))
+            predictor = Trained(finetuned(replace(work, seed=seed, steps=settings.steps), how, model))
             side.append({"seed": seed, "table": score(predictor, work.images, limit=test).table})
     found = difference(paired(sides[1], sides[0]))
     assert found

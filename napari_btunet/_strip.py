@@ -138,7 +138,7 @@ class PlaneStrip(Strip):
         return super().event(event)
 
     def sentence(self, plane: int) -> str:
-        """Say where a plane is in the order, and why."""
+        """Say where a plane is in the order and why, and what the model expects of it."""
         found, values = self._session.quality.of(self._session.image), self.value()
         if found is None or plane >= len(values) or np.isnan(values[plane]):
             return f"plane {plane}: not predicted yet"
@@ -146,7 +146,9 @@ class PlaneStrip(Strip):
         worse = int((known < values[plane]).sum())
         why = f": {found.reason(plane)}" if worse < len(known) / 2 else ""
         place = f"number {worse + 1} of {len(known)} from the worst"
-        return f"plane {plane}: {place}{why}. An order, not a score; click to go there."
+        dice = found.expected(plane)
+        guess = f" The model expects Dice {dice:.2f} of itself, not measured." if dice is not None else ""
+        return f"plane {plane}: {place}{why}.{guess} Click to go there."
 
     def _on_changed(self, _: Any = None) -> None:
         if not isalive(self):

@@ -83,6 +83,7 @@ def test_nothing_is_said_of_planes_that_are_not_predicted_or_too_few() -> None:
     for n in range(2):
         found.take(n, disc(9), np.zeros((64, 64), np.uint8))
     assert np.isnan(found.value()).all() and found.reason(4) == ""
+    assert found.expected(4) is None and found.expected(0) == 1.0
     found.take(2, disc(9), np.full((64, 64), 99, np.uint8))
     value = found.value()
     assert value[2] == 0 and value[0] == value[1] and np.isnan(value[3:]).all()

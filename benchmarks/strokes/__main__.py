@@ -17,7 +17,7 @@ from pathlib import Path
 
 from btunet import FinetuneSettings, PretrainSettings
 
-from .arms import ARMS, PIXELS, Arm, network_arms
+from .arms import ABLATIONS, ARMS, PIXELS, Arm, network_arms
 from .bench import Plan, bench
 from .report import report
 from .sets import load, names_in
@@ -49,7 +49,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("data", type=Path, help="folder of the sets")
     run.add_argument("out", type=Path, help="folder for rows.csv and encoders")
     run.add_argument("--sets", nargs="+", help="by default all there are")
-    run.add_argument("--arms", nargs="+", help="by default all; network arms take the settings below")
+    run.add_argument("--arms", nargs="+", help="by default all but without-PART; network arms take the settings below")
     run.add_argument("--budgets", nargs="+", default=DEFAULTS["budgets"])
     run.add_argument("--efforts", nargs="+", default=DEFAULTS["efforts"], help="of network arms: 60s or 200steps")
     run.add_argument("--seeds", type=int, default=3, help="how many")
@@ -73,7 +73,7 @@ def _run(chosen: argparse.Namespace) -> None:
     import torch
 
     torch.set_num_threads(chosen.threads)
-    arms = _arms(chosen)
+    arms = {**_arms(chosen), **(ABLATIONS if chosen.arms else {})}  # only those that are asked for
     unknown = [name for name in chosen.arms or () if name not in arms]
     if unknown:
         raise SystemExit(f"there is no arm {unknown[0]!r}; choose among {', '.join(arms)}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from .ablations import ABLATIONS
 from .convpaint import Convpaint
 from .instant import Instant
 from .networks import network_arms
@@ -37,4 +38,4 @@ networks are. An arm whose package is not installed is left out of a run, with a
 
 ARMS: dict[str, Arm] = {**PIXELS, **network_arms()}
 
-__all__ = ["ARMS", "PIXELS", "Arm", "Work", "network_arms"]
+__all__ = ["ABLATIONS", "ARMS", "PIXELS", "Arm", "Work", "network_arms"]

@@ -29,31 +29,31 @@ class FromRandom:
     settings: FinetuneSettings = FINETUNE
 
     def __call__(self, work: Work) -> Predictor:
-        return predictor_of(finetuned(work, self.settings))
+        return Trained(finetuned(work, self.settings, before(work)))
 
 
 @dataclass(frozen=True)
 class FromBarlow:
     """Fine-tune a network whose encoder saw all training images without labels."""
 
-    before: PretrainSettings = PRETRAIN
+    pretraining: PretrainSettings = PRETRAIN
     settings: FinetuneSettings = FINETUNE
 
     def prepare(self, work: Work) -> None:
         """Make the encoder, whose time is not that of the user who waits for masks."""
-        encoder(work, self.before)
+        encoder(work, self.pretraining)
 
     def __call__(self, work: Work) -> Predictor:
-        return predictor_of(finetuned(work, self.settings, encoder(work, self.before)))
+        return Trained(finetuned(work, self.settings, before(work) or encoder(work, self.pretraining)))
 
 
 def network_arms(
-    before: PretrainSettings = PRETRAIN, settings: FinetuneSettings = FINETUNE, suffix: str = ""
+    pretraining: PretrainSettings = PRETRAIN, settings: FinetuneSettings = FINETUNE, suffix: str = ""
 ) -> dict[str, Callable[[Work], Predictor]]:
     """Return the two arms of a network and recipe."""
     return {
         f"btunet-random{suffix}": FromRandom(settings),
-        f"btunet-barlow-{effort_of(before)}{suffix}": FromBarlow(before, settings),
+        f"btunet-barlow-{effort_of(pretraining)}{suffix}": FromBarlow(pretraining, settings),
     }
 
 
@@ -75,16 +75,23 @@ def encoder(work: Work, settings: PretrainSettings) -> Model:
     return model
 
 
-def predictor_of(model: Model) -> Predictor:
-    """Return the function that predicts planes with a model."""
-    network = settle(model.build().eval())
-    sources: dict[int, Source] = {}  # holds the stacks, so that their ids stay theirs
+class Trained:
+    """Predicts planes with a model."""
 
-    def predict(stack: Stack, plane: int) -> np.ndarray:
-        source = sources.setdefault(id(stack), Source(stack, model.normalisation))
-        return predict_plane(network, source.plane(plane), PredictSettings().tile)
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._network = settle(model.build().eval())
+        self._sources: dict[int, Source] = {}  # holds the stacks, so that their ids stay theirs
 
-    return predict
+    def __call__(self, stack: Stack, plane: int) -> np.ndarray:
+        """Return class probabilities (K, Y, X) float32."""
+        source = self._sources.setdefault(id(stack), Source(stack, self.model.normalisation))
+        return predict_plane(self._network, source.plane(plane), PredictSettings().tile)
+
+
+def before(work: Work) -> Model | None:
+    """Return the model that was corrected, which is trained further, as the panel does."""
+    return work.previous.model if isinstance(work.previous, Trained) else None
 
 
 def finetuned(work: Work, settings: FinetuneSettings, start: Model | None = None) -> Model:

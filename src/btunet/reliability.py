@@ -2,7 +2,7 @@
 
 Nobody knows the truth of a plane, but three signs of a bad prediction come with it: pixels that are unsure,
 neighbouring planes that look different, and an earlier model that saw it otherwise. They are turned into ranks among
-the planes and averaged, so that no unit matters; what is said is an order, not a quality.
+the planes and averaged, so that no unit matters. The first has a unit: the Dice that the model expects of itself.
 """
 
 from __future__ import annotations
@@ -98,6 +98,11 @@ class Reliability:
         if known.sum() >= FEWEST:
             found[known] = rank(np.nanmean(ranks[known], 1))
         return found
+
+    def expected(self, plane: int) -> float | None:
+        """Return the Dice that the model expects of a plane's objects (`expected_dice`); None if nothing is known."""
+        dice = self.signs[plane, UNSURE]
+        return None if np.isnan(dice) else float(dice)
 
     def reason(self, plane: int) -> str:
         """Return the worst sign of a plane in words; "" if there is none."""

@@ -50,6 +50,8 @@ def test_the_bad_plane_is_last_bright_and_a_click_goes_there(w: Window) -> None:
     assert np.argmin(strip.value()) == 5 and strip.sizeHint().height() <= w.panel.fontMetrics().height()
     assert "plane 5: number 1 of 8 from the worst: the model is unsure" in strip.sentence(5)
     assert "unsure" not in strip.sentence(6)
+    expected = [float(strip.sentence(n).split("expects Dice ")[1].split()[0]) for n in (5, 6)]
+    assert 0 <= expected[0] < expected[1] < 1
     picture, fifth = strip.grab().toImage(), int(5.6 / 8 * strip.width())
     assert picture.pixelColor(fifth, strip.height() // 2).getRgb()[:3] == _strip.WORST
     assert picture.pixelColor(2, strip.height() // 2) != picture.pixelColor(fifth, strip.height() // 2)
