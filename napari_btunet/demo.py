@@ -121,7 +121,7 @@ def wait(condition: Callable[[], Any], what: str, minutes: float = 30) -> None:
 
 def play_without_window(out: Path, minutes: float) -> list[Path]:
     """Run the same loop with the engine alone; returns the files left in ``out``."""
-    import imageio.v3 as imageio
+    from PIL import Image
     from skimage.color import label2rgb
 
     image, truth = draw_nuclei()
@@ -133,7 +133,7 @@ def play_without_window(out: Path, minutes: float) -> list[Path]:
     made = btunet.write(out / "nuclei_masks.tif", mask, stack)
     plane = PLANES[1]
     picture = label2rgb(mask[plane], image[plane], alpha=0.4, bg_label=0)
-    imageio.imwrite(out / "overlay.png", (picture * 255).astype(np.uint8))
+    Image.fromarray((picture * 255).astype(np.uint8)).save(out / "overlay.png")
     return [*made, out / "overlay.png"]
 
 

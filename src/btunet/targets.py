@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-import imageio.v3 as imageio
 import numpy as np
 import tifffile
+from PIL import Image
 
 from .errors import BtunetError
 from .images import Stack
@@ -173,5 +173,5 @@ class _Pictures(_Raw):
         planes = np.memmap(self._raw, self._dtype, "r", 0, (self._like.planes, *self._like.plane_shape))
         files = files_of(self._path, self._like)
         for file, plane in zip(files, planes, strict=True):
-            imageio.imwrite(file, plane)
+            Image.fromarray(np.ascontiguousarray(plane)).save(file, "PNG")
         return files
