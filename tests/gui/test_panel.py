@@ -381,7 +381,7 @@ def test_closing_the_window_while_training_ends_the_child_and_leaves_no_file(
 def test_a_process_waits_for_the_next_click_until_the_window_closes(window: Any) -> None:
     w = window(discs(planes=1), show=True)
     w.session.spare.prepare()  # as after any job
-    assert children() == {w.session.spare.pid}
+    w.wait(lambda: children() == {w.session.spare.pid})
     w.viewer.window.remove_dock_widget(w.panel)
     assert children()
     w.viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
