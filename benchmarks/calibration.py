@@ -20,31 +20,28 @@ from statistics import fmean
 import numpy as np
 
 from btunet.crossfit import judgements
-from btunet.device import mind_the_machine
+from btunet.device import mind_the_machine, pick_device
 from btunet.folds import Folds
+from btunet.guide import Guide
 from btunet.honest import estimate
-from btunet.instant import Memory, learn, look, untaught
-from btunet.labels import IGNORE, target_of_strokes
+from btunet.instant import look
+from btunet.labels import target_of_strokes
 from btunet.normalise import Normalisation
 from btunet.patches import Annotations, Source
 from btunet.reliability import expected_dice
 from btunet.settings import PredictSettings
 from btunet.tiles import doubt, most_likely, predict_plane
+from btunet.windows import Windows
+from reliability import dice
 from strokes.annotation import begin
 from strokes.finished import finished
 from strokes.sets import ImageSet, load, names_in
 
 BUDGET = "4x5"
+WINDOW = 128  # pixels, side of what is looked at
 TEMPERATURES = np.exp(np.linspace(np.log(0.5), np.log(10), 25))
 WAYS = ("expected", "tempered", "shifted")
 COLUMNS = ("set", "seed", "temperature", "true", *WAYS)
-
-
-def dice(mask: np.ndarray, truth: np.ndarray) -> float:
-    """Return Dice of the objects, of all classes together, 1 where there are none."""
-    truth = np.where(truth == IGNORE, 0, truth)
-    total = np.count_nonzero(mask) + np.count_nonzero(truth)
-    return 2 * np.count_nonzero((mask == truth) & (mask > 0)) / total if total else 1.0
 
 
 def softened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -58,7 +55,7 @@ def softened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 def temperature_of(kinds: np.ndarray, sure: np.ndarray) -> float:
     """Return the likeliest temperature of strokes of these classes (S,), probabilities (S, K); classes count the same.
 
-    One that is twice another is a priori as unlikely as a stroke that is e^0.5 times less likely.
+    Two or a half are a priori e^0.5 times less likely than one, so that few strokes say little.
     """
     weights = len(kinds) / np.bincount(kinds)[kinds] / len(np.unique(kinds))
     costs = []
@@ -75,19 +72,14 @@ def rows_of(images: ImageSet, seed: int, most: int) -> list[list[object]]:
         target = target_of_strokes(strokes)
         annotations.put(*key, target)
         folds.deal(*key, target)
-    pixels = untaught(sources, images.classes, seed)
-    memory = Memory(pixels)
-    classifier = learn(sources, annotations, images.classes, seed, memory)
-    pixels.weight.copy_(pixels.weight.new_tensor(classifier.weight))
-    pixels.bias.copy_(pixels.bias.new_tensor(classifier.bias))
-
-    seen = look(sources, annotations, seed, memory)
+    guide = Guide(sources, annotations, images.classes, WINDOW, seed, Windows(sources, pick_device(), room=0))
+    seen = look(sources, annotations, seed, guide.memory)
     judged = list(judgements(seen, folds, annotations.targets, images.classes, seed))
     kinds = np.array([folds.strokes[n].kind for numbers, _, _ in judged for n in numbers], int)
     shares, sure = (np.concatenate([some[i] for some in judged]) for i in (1, 2))
 
     def predicted(key: tuple[int, int]) -> np.ndarray:
-        return predict_plane(pixels, sources[key[0]].plane(key[1]), PredictSettings().tile)
+        return predict_plane(guide.pixels, sources[key[0]].plane(key[1]), PredictSettings().tile)
 
     def believed(found: np.ndarray) -> float:
         return expected_dice(most_likely(found), doubt(found))

@@ -286,6 +286,18 @@ def test_the_report_names_medians_differences_costs_and_collapses(tmp_path: Path
         report(tmp_path, ["tree"])
 
 
+def test_fewer_strokes_on_as_many_images_count_before_corrections_do(tmp_path: Path) -> None:
+    for budget, strokes, turn, dice in (
+        ("2x1", 4, 0, 0.7),
+        ("2x3", 12, 0, 0.5),
+        ("2x3", 18, 1, 0.6),
+        ("1x1", 2, 0, 0.9),
+    ):
+        append(tmp_path / "rows.csv", row("forest", 0, [[dice]], budget=budget, strokes=strokes, round=turn, length=9))
+    text = report(tmp_path).read_text()
+    assert "| discs | 2x3 | forest | 0.500 | 0.600 | 4 | 9 | 4.5 |" in text
+
+
 def test_the_report_tells_classes_apart(tmp_path: Path) -> None:
     append(tmp_path / "rows.csv", row("forest", 0, [[0.5, 0.9], [0.7, None]]))
     text = report(tmp_path).read_text()

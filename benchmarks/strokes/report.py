@@ -11,12 +11,14 @@ from statistics import fmean, median
 import numpy as np
 
 from btunet.replace import replacing
+from btunet.studies.plan import planes_of
 
 from .bootstrap import Difference, difference, paired
 from .results import Results, label
 from .rows import Row, read_rows
 
 Cells = Sequence[Sequence[str]]
+MANY = 10**6  # more images than any set has
 
 
 def report(out: Path, against: Sequence[str] = ("forest",), test: int | None = None) -> Path:
@@ -137,15 +139,22 @@ def _costs(results: Results, against: Sequence[str]) -> Iterator[list[str]]:
                 reached = first_reaching(results, name, budget, arm, goal)
                 cells = ["not reached", "", ""]
                 if reached is not None:
-                    paid, length = (results.middle(name, budget, arm, reached, c) or 0 for c in ("strokes", "length"))
+                    paid, length = (results.middle(name, *reached, c) or 0 for c in ("strokes", "length"))
                     cells = [f"{paid:.0f}", f"{length:.0f}", f"{price / max(1, paid):.1f}"]
                 yield [name, budget, arm, *(_dice(end) for end in ends), *cells]
 
 
-def first_reaching(results: Results, name: str, budget: str, arm: str, goal: float) -> int | None:
-    """Return the first round after which an arm's median Dice is a goal or more; None if it never is."""
-    dice = [results.middle(name, budget, arm, turn, "dice") for turn in range(results.rounds + 1)]
-    return next((turn for turn, value in enumerate(dice) if value is not None and value >= goal), None)
+def first_reaching(results: Results, name: str, budget: str, arm: str, goal: float) -> tuple[str, str, int] | None:
+    """Return the least with which an arm's median Dice is a goal or more, None if it never is: budget, arm, round.
+
+    That is fewer strokes on as many images, if that was run, or the budget after a round of corrections.
+    """
+    count, strokes = planes_of(budget, MANY)
+    fewer = [
+        b for b in results.budgets if "x" in b and planes_of(b, MANY)[0] == count and planes_of(b, MANY)[1] < strokes
+    ]
+    places = [*((b, arm, 0) for b in fewer), *((budget, arm, turn) for turn in range(results.rounds + 1))]
+    return next((p for p in places if (results.middle(name, *p, "dice") or 0.0) >= goal), None)
 
 
 def _health(results: Results) -> Iterator[list[str]]:
