@@ -22,7 +22,7 @@ WHERE = "Press N: it takes you to where strokes tell the most. Paint what is the
 AGAIN = "Press T to learn the new strokes too, or N for one more place to paint."
 ALONE = "Press T to fine-tune a network, N for one more place to paint, or export what the strokes say."
 OUTDONE = "The strokes alone do better than the network so far: press N and paint more, or export."
-USE = "Export, or correct bright planes of the strip, best those that you have not painted yet, and press T again."
+USE = "Export, or correct bright planes of the strip not painted yet; then press T."
 
 
 def next_step(session: Session) -> str:
