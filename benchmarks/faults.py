@@ -112,6 +112,7 @@ def window_painter(image: Path) -> None:
     viewer = napari.Viewer()
     viewer.open(image, plugin="napari")
     _, panel = viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
+    panel.session.begin()
     layer = panel.session.subject.strokes
     hand = Hand(viewer, layer)
 

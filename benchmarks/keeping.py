@@ -118,7 +118,9 @@ def in_window() -> None:
             viewer = napari.Viewer()
             viewer.add_image(np.random.default_rng(0).integers(0, 99, (planes, side, side), np.uint8), name="stack")
             _, panel = viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
-            session, strokes = panel.session, panel.session.subject.strokes
+            session = panel.session
+            session.begin()
+            strokes = session.subject.strokes
             session.live.mode = "off"
             hand = Hand(viewer, strokes)
             strokes.events.paint.connect(lambda _, h=hand, s=strokes: h.painted % 4 == 3 and later(s.undo))

@@ -58,7 +58,7 @@ class User:
         self.session = self.panel.session
         self.canvas = self.viewer.window._qt_viewer.canvas.native
         self.began = self.last = time.monotonic()
-        QTest.qWait(500)
+        demo.wait(lambda: self.session.subject is not None, "the strokes layer")
         self.hand = mouse.Hand(self.viewer, self.session.subject.strokes)
 
     def did(self, what: str) -> None:

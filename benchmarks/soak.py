@@ -55,6 +55,7 @@ class User:
         self.viewer.open(self.image, plugin="napari")
         _, self.panel = self.viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
         self.session = self.panel.session
+        self.session.begin()
         for label in (1, 2):  # something of each class, whatever is painted next
             self.session.subject.strokes.paint((3, 40 * label, 40), label)
         self.rng = np.random.default_rng(0)

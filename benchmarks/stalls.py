@@ -28,6 +28,7 @@ import napari
 import numpy as np
 import tifffile
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication
 
 import btunet
 from btunet.device import cores
@@ -110,10 +111,14 @@ def smoothness(image: np.ndarray, truth: np.ndarray, minutes: float) -> tuple[st
     """Print the table of gaps; return the network that was pre-trained meanwhile and its rates."""
     viewer = napari.Viewer()
     viewer.add_image(image, name="stack")
-    opened = time.perf_counter()
+    began = time.perf_counter()
     _, panel = viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
-    opened = time.perf_counter() - opened
-    session, subject = panel.session, panel.session.subject
+    QApplication.processEvents()
+    drawn = time.perf_counter() - began
+    session = panel.session
+    demo.wait(lambda: session.subject is not None, "the strokes layer")
+    ready = time.perf_counter() - began
+    subject = session.subject
     demo.wait(lambda: ":" in panel.device_label.text(), "the device")
     for plane, painted in demo.draw_strokes(truth).items():
         where = np.nonzero(painted)
@@ -149,7 +154,8 @@ def smoothness(image: np.ndarray, truth: np.ndarray, minutes: float) -> tuple[st
     during("predicting the stack", lambda: not session.is_busy)
     alone.append(during("idle, prediction in sight, painting", seconds(half), hand))
     print(
-        f"\nFirst overlay {overlay:.1f} s after the click; panel open after {opened:.2f} s. Painting against painting"
+        f"\nFirst overlay {overlay:.1f} s after the click; panel drawn after {drawn:.2f} s, strokes layer there after"
+        f" {ready:.2f} s. Painting against painting"
     )
     for name, found, base in zip(("pre-training", "fine-tuning"), busy, alone, strict=True):
         ratios = ", ".join(f"p{share} {now / then:.2f}" for share, now, then in zip(SHARES, found, base, strict=True))

@@ -18,6 +18,7 @@ from qtpy.QtCore import QTimer
 from btunet.elsewhere import SCRIPT
 
 from ._objects import Objects
+from ._soon import soon
 from ._training import Training
 from ._work import NO_IMAGE
 from ._writer import export_masks
@@ -37,7 +38,13 @@ class Session(Training):
         super().__init__(viewer)
         self.exported: list[Path] = []
         self.objects = Objects(self)
-        self.choose(self._newest())
+        self.image = self._newest()
+        soon(self.begin)
+
+    def begin(self) -> None:
+        """Make the image ready to be painted on, which is done by itself as soon as the panel is drawn."""
+        if not self._is_closed and self.subject is None and self.image is not None:
+            self.choose(self.image)
 
     def keys(self) -> dict[str, Callable[[], None]]:
         """Return what keys do while a strokes layer is active."""

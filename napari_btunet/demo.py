@@ -83,8 +83,10 @@ def play(out: Path, minutes: float) -> list[Path]:
 
 def _play(out: Path, minutes: float) -> list[Path]:
     viewer, panel = open_window()
-    session, subject = panel.session, panel.session.subject
-    assert subject is not None  # the sample is an image
+    session = panel.session
+    wait(lambda: session.subject is not None, "the strokes layer")
+    subject = session.subject
+    assert subject is not None
     viewer.window.resize(1280, 860)
     panel.minutes_spin.setValue(minutes)
     panel.finetune_minutes_spin.setValue(minutes)

@@ -59,6 +59,7 @@ class Window:
         self.errors: list[str] = []
         _, self.panel = viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
         self.session: Session = session_of(viewer)
+        self.session.begin()  # what a user waits for takes half a second
         self.session.said.connect(self._note)
         self.session.live.mode = "off"  # tests of answers to strokes turn it on
         self.hurry()

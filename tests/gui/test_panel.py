@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,7 @@ def test_strokes_opened_from_a_file_are_taken_up(make_napari_viewer: Any, qtbot:
     viewer.add_labels(painted, name="strokes")
     viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
     session = session_of(viewer)
+    session.begin()
     assert len(viewer.layers) == 2
     assert list(session.subject.ledger.all()) == [1]
     session.shutdown()
@@ -481,3 +484,65 @@ def test_every_button_has_a_tooltip_and_the_more_section_shows_the_settings(wind
         minutes=2.0, steps=12, patch_size=32, batch=2
     )
     assert w.panel.finetune_form.container.seed.tooltip == "seed of all random choices"
+
+
+def test_the_panel_is_drawn_before_the_strokes_layer_is_made(make_napari_viewer: Any, qtbot: Any, quiet: None) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(discs(), name="cells")
+    _, panel = viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
+    session = panel.session
+    assert panel.image_combo.currentText() == "cells"
+    assert session.subject is None
+    assert not panel.finetune_button.isEnabled()
+    qtbot.waitUntil(lambda: session.subject is not None, timeout=60_000)
+    assert viewer.layers.selection.active is session.subject.strokes
+    assert panel.finetune_button.isEnabled()
+    session.shutdown()
+
+
+@pytest.mark.parametrize("remove", [True, False])
+def test_an_image_may_go_and_another_come_before_the_strokes_layer_is_made(
+    make_napari_viewer: Any, qtbot: Any, quiet: None, remove: bool
+) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(discs(), name="cells")
+    _, panel = viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
+    session = panel.session
+    if remove:
+        viewer.layers.remove("cells")
+    other = viewer.add_image(discs(2, 64), name="other")
+    qtbot.waitUntil(lambda: session.subject is not None, timeout=60_000)
+    qtbot.wait(1000)  # whatever else is still to come
+    assert session.image is (other if remove else viewer.layers["cells"])
+    assert sum(layer.name.startswith("strokes") for layer in viewer.layers) == 1
+    session.shutdown()
+
+
+def test_a_window_closed_before_the_strokes_layer_is_made_gets_none(
+    make_napari_viewer: Any, qtbot: Any, quiet: None
+) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(discs(), name="cells")
+    _, panel = viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
+    session = panel.session
+    session.shutdown()
+    qtbot.wait(1000)
+    assert session.subject is None
+    assert len(viewer.layers) == 1
+
+
+def test_a_panel_being_drawn_imports_nothing_for_labels() -> None:
+    code = (
+        "import sys, napari, numpy as np\n"
+        "viewer = napari.Viewer(show=False)\n"
+        "viewer.add_image(np.zeros((3, 64, 64), 'u1'))\n"
+        "viewer.window.add_plugin_dock_widget('napari-btunet', 'BT-UNet')\n"
+        "from napari_btunet._soon import NEEDED\n"
+        "before = [name for name in NEEDED if name in sys.modules]\n"
+        "viewer.add_labels(np.zeros((3, 64, 64), 'u1'))\n"
+        "print(before, [name for name in NEEDED if name not in sys.modules])\n"
+        "sys.stdout.flush()\n"
+        "import os; os._exit(0)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[-1] == "[] []"  # and napari still needs all of them

@@ -59,6 +59,7 @@ def test_the_panel_may_be_opened_after_the_project(make_napari_viewer: Any, proj
     viewer.open(str(project.folder), plugin="napari-btunet")
     viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
     session = session_of(viewer)
+    session.begin()
     assert (session.subject.strokes.data[1, 4:7, 4:7] == 2).all()
     session.shutdown()
 
