@@ -16,7 +16,7 @@ WHILE = {
     "export": "The masks are being written, then read again and compared.",
     "trial": "Trainings with the encoder and without it are being compared; Stop ends that.",
 }
-BEGIN = "press Q and draw a few strokes on objects, then W and a few on the background."
+BEGIN = "paint a few strokes on objects (Q) and on background (W)."
 BOTH = "Objects (Q) and background (W) are both needed: paint a few strokes of each."
 WHERE = "Press N: it takes you to where strokes tell the most. Paint what is there, of each class."
 AGAIN = "Press T to learn the new strokes too, or N for one more place to paint."
@@ -27,7 +27,7 @@ USE = "Export, or correct bright planes of the strip not painted yet; then press
 
 def next_step(session: Session) -> str:
     """Say what the user of a session may do next."""
-    if session.subject is None:
+    if session.subject is None and not session.is_beginning:
         return session.understood()
     if session.doing in WHILE:
         return WHILE[session.doing]
@@ -47,7 +47,7 @@ def _begin(session: Session) -> str:
         return found.sentence()
     if session.doing == "pretrain":
         return f"While it learns, {BEGIN}"
-    return f"P{BEGIN[1:]}" if session.encoder or session.model else f"Pre-train, and paint meanwhile: {BEGIN}"
+    return f"P{BEGIN[1:]}" if session.encoder or session.model else f"Pre-train; meanwhile {BEGIN}"
 
 
 class NextStep(QLabel):

@@ -39,10 +39,12 @@ class Session(Training):
         self.exported: list[Path] = []
         self.objects = Objects(self)
         self.image = self._newest()
+        self.is_beginning = self.image is not None  # it gets its strokes layer as soon as the panel is drawn
         soon(self.begin)
 
     def begin(self) -> None:
-        """Make the image ready to be painted on, which is done by itself as soon as the panel is drawn."""
+        """Make the image ready to be painted on; this happens by itself."""
+        self.is_beginning = False
         if not self._is_closed and self.subject is None and self.image is not None:
             self.choose(self.image)
 

@@ -26,7 +26,7 @@ def session(painted: bool = False, **state: Any) -> Any:
     history = SimpleNamespace(rounds=state.pop("rounds", []))
     found = {"subject": subject, "subjects": {0: subject}, "doing": "", "encoder": None, "model": None}
     return SimpleNamespace(
-        **{**found, "is_behind": False, **state},
+        **{**found, "is_behind": False, "is_beginning": False, **state},
         live=live,
         history=history,
         keeper=SimpleNamespace(going_on=going_on),
@@ -38,9 +38,10 @@ def session(painted: bool = False, **state: Any) -> Any:
     ("state", "said"),
     [
         ({"subject": None}, "Open an image."),
-        ({}, "Pre-train, and paint meanwhile: press Q"),
-        ({"doing": "pretrain"}, "While it learns, press Q"),
-        ({"encoder": object()}, "Press Q"),
+        ({"subject": None, "subjects": {}, "is_beginning": True}, "Pre-train; meanwhile paint"),
+        ({}, "Pre-train; meanwhile paint"),
+        ({"doing": "pretrain"}, "While it learns, paint"),
+        ({"encoder": object()}, "Paint"),
         ({"interrupted": INTERRUPTED}, "A pre-training was interrupted after 40 s"),
         ({"painted": True}, BOTH),
         ({"painted": True, "doing": "pretrain"}, BOTH),
