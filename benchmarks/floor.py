@@ -1,11 +1,12 @@
-"""How near a training step comes to what the processor can do, and where the rest of its time goes.
+"""How near a step of training or prediction comes to what the processor can do, and where the rest of its time goes.
 
-    python benchmarks/floor.py pretrain|finetune|strokes NETWORK [THREADS] [ROUNDS]
+    python benchmarks/floor.py pretrain|finetune|strokes|predict NETWORK [THREADS] [ROUNDS]
 
 The floor is the time that the operations of a step's convolutions take at the rate of one large product of matrices, of
 the type the steps use, on the same threads. Both are timed in turn, then some steps once more under torch's profiler.
-With one thread, its processor time counts. Of "strokes", fine-tuning from strokes, only the profile is printed: the
-trunk (`networks.trunk`), which works in it too, is not followed back.
+Also how many times as fast a step would be if all but its convolutions and products of matrices took no time. With one
+thread, its processor time counts. The operations of the trunk (`networks.trunk`) count once, those of the network three
+times: only that is followed back.
 """
 
 from __future__ import annotations
@@ -68,24 +69,29 @@ def main(task: str, network: str, threads: int, rounds: int) -> None:
     for _ in range(3):
         next(steps)
     print(f"\n{task}, {network}, {threads} threads, {rounds} rounds:")
-    if task != "strokes":
-        reached(steps, threads, rounds)
+    reached(steps, threads, rounds, passes=1 if task == "predict" else 3)
     rows, whole = explained(steps, min(rounds, 5))
     print("\n| part of a step | ms | share |\n|---|---|---|")
+    products = sum(spent for kind, spent in rows.items() if kind.startswith(("convolutions", "products")))
     for kind, spent in sorted(rows.items(), key=lambda row: -row[1]):
         print(f"| {kind} | {spent * 1e3:.1f} | {spent / whole:.1%} |")
+    print(f"\nIf all but convolutions and products of matrices took no time: {whole / products:.1f} times as fast")
 
 
-def reached(steps: Any, threads: int, rounds: int) -> None:
-    """Print how much of the rate of a product of matrices the convolutions of a step reach."""
+def reached(steps: Any, threads: int, rounds: int, passes: int) -> None:
+    """Print how much of the rate of a product of matrices the convolutions of a step reach.
+
+    ``passes``: forward alone, or forward and two as long backward, which torch miscounts for separable convolutions.
+    """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, depth=2)
     with counter:
         next(steps)
-    # torch miscounts the backward pass of separable convolutions: for each operation forward there are two
-    operations = 3 * counter.get_flop_counts()["Global"][torch.ops.aten.convolution]
+    forward = {name: kinds[torch.ops.aten.convolution] for name, kinds in counter.get_flop_counts().items()}
+    trained = sum(count for name, count in forward.items() if name.count(".") == 1)
+    operations = passes * trained + forward["Global"] - trained  # the trunk is not called as a module
     matrix = torch.randn(SIZE, SIZE, device=pick_device())
 
     def product() -> torch.Tensor:

@@ -116,7 +116,7 @@ def main() -> None:
         for task in args.tasks:
             compare(task, network, args.rounds, flags, args.before)
     for network in [] if args.no_floor else args.network:
-        for task in ("pretrain", "finetune", "strokes"):
+        for task in ("pretrain", "finetune", "strokes", "predict"):
             command = [sys.executable, str(HERE / "floor.py"), task, network, str(threads), str(args.rounds)]
             subprocess.run(command, check=True)
 
