@@ -6,7 +6,8 @@ The floor is the time that the operations of a step's convolutions take at the r
 the type the steps use, on the same threads. Both are timed in turn, then some steps once more under torch's profiler.
 Also how many times as fast a step would be if all but its convolutions and products of matrices took no time. With one
 thread, its processor time counts. The operations of the trunk (`networks.trunk`) count once, those of the network three
-times: only that is followed back.
+times: only that is followed back. Of "strokes", fine-tuning from strokes, only the profile is printed, for not every step
+looks at as much.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def main(task: str, network: str, threads: int, rounds: int) -> None:
     for _ in range(3):
         next(steps)
     print(f"\n{task}, {network}, {threads} threads, {rounds} rounds:")
-    reached(steps, threads, rounds, passes=1 if task == "predict" else 3)
+    if task != "strokes":
+        reached(steps, threads, rounds, passes=1 if task == "predict" else 3)
     rows, whole = explained(steps, min(rounds, 5))
     print("\n| part of a step | ms | share |\n|---|---|---|")
     products = sum(spent for kind, spent in rows.items() if kind.startswith(("convolutions", "products")))
