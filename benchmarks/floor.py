@@ -6,8 +6,8 @@ The floor is the time that the operations of a step's convolutions take at the r
 the type the steps use, on the same threads. Both are timed in turn, then some steps once more under torch's profiler.
 Also how many times as fast a step would be if all but its convolutions and products of matrices took no time. With one
 thread, its processor time counts. The operations of the trunk (`networks.trunk`) count once, those of the network three
-times: only that is followed back. Of "strokes", fine-tuning from strokes, only the profile is printed, for not every step
-looks at as much.
+times: only that is followed back. Of "strokes", fine-tuning from strokes, only the profile is printed, for its steps
+differ in how much they look at.
 """
 
 from __future__ import annotations
