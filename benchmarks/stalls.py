@@ -111,6 +111,7 @@ def smoothness(image: np.ndarray, truth: np.ndarray, minutes: float) -> tuple[st
     """Print the table of gaps; return the network that was pre-trained meanwhile and its rates."""
     viewer = napari.Viewer()
     viewer.add_image(image, name="stack")
+    demo.wait(seconds(2), "napari itself")  # as it stands when a user opens the panel
     began = time.perf_counter()
     _, panel = viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
     QApplication.processEvents()
