@@ -6,7 +6,6 @@ import csv
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from strokes.bench import Plan, bench, effort_of
 from strokes.bootstrap import difference, paired
 from strokes.features import MARGIN, TILE, Features
 from strokes.finished import finished
-from strokes.networks import Trained
 from strokes.report import report
 from strokes.results import Results
 from strokes.rows import COLUMNS, append, read_rows
@@ -192,13 +190,6 @@ def test_every_part_that_is_taken_away_changes_the_network_and_comes_back(images
     for part in PARTS:
         assert np.abs(ABLATIONS[f"without-{part}"](work)(stack, 0) - full(stack, 0)).max() > 1e-3, part
     np.testing.assert_array_equal(ARMS["btunet-random"](work)(stack, 0), full(stack, 0))
-
-
-def test_corrected_networks_are_trained_further(images: ImageSet) -> None:
-    work = Work(images, begin(images, "2x3", seed=0).labels, steps=1)
-    first = ARMS["btunet-random"](work)
-    second = ARMS["btunet-random"](replace(work, previous=first))
-    assert isinstance(second, Trained) and [record["verb"] for record in second.model.history] == ["finetune"] * 2
 
 
 def test_finished_runs_are_skipped_and_interrupted_ones_begin_again(images: ImageSet, tmp_path: Path) -> None:

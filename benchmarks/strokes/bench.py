@@ -102,7 +102,6 @@ def _sequence(
             threads=plan.threads,
             cache=out / "encoders",
             features=features,
-            previous=predictor,
         )
         predictor = _run(images, out, plan, {**key, "round": turn}, painting, work, say)
 

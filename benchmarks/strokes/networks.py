@@ -29,7 +29,7 @@ class FromRandom:
     settings: FinetuneSettings = FINETUNE
 
     def __call__(self, work: Work) -> Predictor:
-        return Trained(finetuned(work, self.settings, before(work)))
+        return predictor_of(finetuned(work, self.settings))
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class FromBarlow:
         encoder(work, self.pretraining)
 
     def __call__(self, work: Work) -> Predictor:
-        return Trained(finetuned(work, self.settings, before(work) or encoder(work, self.pretraining)))
+        return predictor_of(finetuned(work, self.settings, encoder(work, self.pretraining)))
 
 
 def network_arms(
@@ -75,23 +75,16 @@ def encoder(work: Work, settings: PretrainSettings) -> Model:
     return model
 
 
-class Trained:
-    """Predicts planes with a model."""
+def predictor_of(model: Model) -> Predictor:
+    """Return the function that predicts planes with a model."""
+    network = settle(model.build().eval())
+    sources: dict[int, Source] = {}  # holds the stacks, so that their ids stay theirs
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self._network = settle(model.build().eval())
-        self._sources: dict[int, Source] = {}  # holds the stacks, so that their ids stay theirs
+    def predict(stack: Stack, plane: int) -> np.ndarray:
+        source = sources.setdefault(id(stack), Source(stack, model.normalisation))
+        return predict_plane(network, source.plane(plane), PredictSettings().tile)
 
-    def __call__(self, stack: Stack, plane: int) -> np.ndarray:
-        """Return class probabilities (K, Y, X) float32."""
-        source = self._sources.setdefault(id(stack), Source(stack, self.model.normalisation))
-        return predict_plane(self._network, source.plane(plane), PredictSettings().tile)
-
-
-def before(work: Work) -> Model | None:
-    """Return the model that was corrected, which is trained further, as the panel does."""
-    return work.previous.model if isinstance(work.previous, Trained) else None
+    return predict
 
 
 def finetuned(work: Work, settings: FinetuneSettings, start: Model | None = None) -> Model:

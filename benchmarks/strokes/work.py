@@ -11,7 +11,6 @@ from btunet.labels import IGNORE, target_of_strokes
 from btunet.studies.plan import Plane
 
 from .features import Features
-from .scores import Predictor
 from .sets import ImageSet, Masks
 
 
@@ -31,7 +30,6 @@ class Work:
     threads: int = 1
     cache: Path | None = None  # a folder for what all runs of a set share, such as encoders
     features: Features = field(default_factory=Features)
-    previous: Predictor | None = None  # of the same arm, before the last corrections
 
     @property
     def targets(self) -> dict[Plane, np.ndarray]:
