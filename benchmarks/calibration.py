@@ -74,7 +74,7 @@ def rows_of(images: ImageSet, seed: int, most: int) -> list[list[object]]:
         folds.deal(*key, target)
     guide = Guide(sources, annotations, images.classes, WINDOW, seed, Windows(sources, pick_device(), room=0))
     seen = look(sources, annotations, seed, guide.memory)
-    judged = list(judgements(seen, folds, annotations.targets, images.classes, seed))
+    judged = list(judgements(seen, folds, annotations.targets, guide.prior, seed))
     kinds = np.array([folds.strokes[n].kind for numbers, _, _ in judged for n in numbers], int)
     shares, sure = (np.concatenate([some[i] for some in judged]) for i in (1, 2))
 

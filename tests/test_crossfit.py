@@ -34,7 +34,7 @@ def judged(image: np.ndarray, target: np.ndarray, folds: Folds) -> dict[int, np.
     sources = [Source(as_stack(image), Normalisation())]
     seen = look(sources, annotations, 0, Memory(untaught(sources, 2, 0)))
     found: dict[int, np.ndarray] = {}
-    for numbers, shares, sure in judgements(seen, folds, annotations.targets, 2, 0):
+    for numbers, shares, sure in judgements(seen, folds, annotations.targets, np.zeros(2), 0):
         assert not found.keys() & set(numbers)
         np.testing.assert_allclose(sure.sum(1), 1, rtol=1e-5)
         assert (sure.argmax(1) == shares.argmax(1)).all()
@@ -82,6 +82,9 @@ def test_what_is_held_out_and_its_surroundings_are_not_learned(monkeypatch: pyte
         def __init__(self, seen: Seen, *_: object) -> None:
             learned.append(seen.features[:, 0].copy())
 
+        def expect(self, prior: np.ndarray) -> None:
+            assert not prior.any()
+
         def __call__(self, features: np.ndarray) -> np.ndarray:
             asked = set(features[:, 0].tolist())
             assert not asked & set(learned[-1].tolist())
@@ -94,5 +97,20 @@ def test_what_is_held_out_and_its_surroundings_are_not_learned(monkeypatch: pyte
     flat = np.flatnonzero(target != IGNORE)
     labels = target.ravel()[flat]
     seen = Seen(flat[:, None].astype(np.float32), labels, ((0, 0),), np.zeros(len(flat), int), flat)
-    assert len(list(judgements(seen, folds, annotations.targets, 2, 0))) == 3
+    assert len(list(judgements(seen, folds, annotations.targets, np.zeros(2), 0))) == 3
     assert len(learned) == 3
+
+
+def test_strokes_are_judged_as_common_as_their_class_is_taken_to_be() -> None:
+    image, target = painted(6)
+    image = image + np.random.default_rng(1).normal(0, 2, image.shape)  # hard to tell apart
+    annotations, folds = Annotations(), Folds(3)
+    annotations.put(0, 0, target)
+    folds.deal(0, 0, target)
+    sources = [Source(as_stack(image), Normalisation())]
+    seen = look(sources, annotations, 0, Memory(untaught(sources, 2, 0)))
+    even, rare = (
+        np.concatenate([shares for _, shares, _ in judgements(seen, folds, annotations.targets, np.log(prior), 0)])
+        for prior in (np.array([0.5, 0.5]), np.array([0.9, 0.1]))
+    )
+    assert rare[:, 1].mean() < even[:, 1].mean()

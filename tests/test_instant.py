@@ -6,7 +6,7 @@ import torch
 
 from btunet import instant
 from btunet.images import as_stack
-from btunet.instant import TILE, InstantClassifier, Memory, Seen, learn, look, trust_in_features, untaught
+from btunet.instant import TILE, InstantClassifier, Memory, Seen, learn, look, prior_of, trust_in_features, untaught
 from btunet.labels import target_of_strokes
 from btunet.networks.pixels import Pixels, enlarged
 from btunet.networks.trunk import STRIDES
@@ -131,3 +131,27 @@ def test_of_many_masks_enough_is_looked_at_and_no_class_is_forgotten(monkeypatch
     monkeypatch.setattr(memory, "tile", lambda *at: looked.append(at[1]) or tile(*at))
     classifier = learn(sources, annotations, 3, 0, memory)
     assert len(looked) <= 4 and (classifier.bias > -1000).tolist() == [True, False, True]
+
+
+def test_shares_of_classes_are_believed_the_more_the_more_planes_were_painted() -> None:
+    one, four, many = (prior_of(np.array([0.9, 0.1]), planes) for planes in (1, 4, 400))
+    bonus = [float(prior[0] - prior[1]) for prior in (one, four, many)]  # of the background
+    assert 0 < bonus[0] < bonus[1] < bonus[2] < np.log(9)
+    assert one.dtype == np.float32 and (prior_of(np.array([0.5, 0.5]), 4) == prior_of(np.array([0.5, 0.5]), 4)[0]).all()
+    assert np.isfinite(prior_of(np.array([1.0, 0.0]), 4)).all()
+
+
+def test_a_class_that_seems_rare_is_found_less_often_and_masks_say_it_themselves(discs: Any) -> None:
+    image, mask = (a[0] for a in discs(size=128))
+    noise = np.random.default_rng(0).normal(0, image.std(), image.shape)
+    sources, annotations = painted(image + noise.astype(image.dtype), strokes_on(mask))
+    memory = Memory(untaught(sources, 2, 0))
+    pixels = memory.anywhere(sources, 0)
+    assert memory.anywhere(sources, 0) is pixels and len(np.unique(pixels[:, 0])) > 100
+    usual = InstantClassifier(look(sources, annotations, 0, memory), 2, 0)
+    expecting = learn(sources, annotations, 2, 0, memory)
+    assert 0.02 < usual(pixels).argmax(1).mean() < 0.5
+    assert (expecting(pixels)[:, 1] < usual(pixels)[:, 1]).all()
+    assert (expecting.weight == usual.weight).all()
+    np.testing.assert_allclose(expecting.bias - expecting.prior, usual.bias, atol=1e-6)
+    assert not learn(sources, annotations, 2, 0, memory, balanced=False).prior.any()

@@ -231,7 +231,7 @@ class _Answerer:
         targets, folds = self._annotations.targets, self._folds
         seen = look(self._sources, self._annotations, self._seed, self._guide.memory)
         strokes, shares, sure = list[Stroke](), list[np.ndarray](), list[np.ndarray]()
-        for numbers, share, probability in judgements(seen, folds, targets, self._classes, self._seed):
+        for numbers, share, probability in judgements(seen, folds, targets, self._guide.prior, self._seed):
             strokes += [folds.strokes[n] for n in numbers]
             shares += list(share)
             sure += list(probability)

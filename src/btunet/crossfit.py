@@ -12,7 +12,7 @@ from .labels import IGNORE, Targets
 
 
 def judgements(
-    seen: Seen, folds: Folds, targets: Targets, classes: int, seed: int
+    seen: Seen, folds: Folds, targets: Targets, prior: np.ndarray, seed: int
 ) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
     """Yield, a fold at a time, what a classifier makes of strokes that it did not learn.
 
@@ -24,8 +24,8 @@ def judgements(
         The strokes, dealt.
     targets
         Where they lie.
-    classes
-        K.
+    prior
+        (K,): how common the classes are, as the classifier expects that learned all strokes.
     seed
         Of the classifiers.
 
@@ -36,13 +36,15 @@ def judgements(
         (S, K): the probability of each class, the mean over its pixels. A stroke is left out if none of its pixels was
         seen, or if without its fold a class is unknown.
     """
-    of = _stroke_of(seen, folds)
+    of, classes = _stroke_of(seen, folds), len(prior)
     dealt = np.array([stroke.fold for stroke in folds.strokes])[of]  # (P,)
     for fold in range(folds.count):
         asked, learned = dealt == fold, _known(seen, folds.without(fold, targets))
         if not asked.any() or set(seen.labels[learned]) != set(seen.labels):
             continue
-        found = InstantClassifier(seen.only(learned), classes, seed)(seen.features[asked])  # (P, K)
+        classifier = InstantClassifier(seen.only(learned), classes, seed)
+        classifier.expect(prior)
+        found = classifier(seen.features[asked])  # (P, K)
         numbers = np.unique(of[asked])
         mine = [found[of[asked] == n] for n in numbers]
         counts = np.stack([np.bincount(pixels.argmax(1), minlength=classes) for pixels in mine])  # (S, K)

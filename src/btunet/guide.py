@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
@@ -60,6 +61,7 @@ class Guide:
         self._balanced = balanced
         self.pixels = pixels or untaught(self._sources, classes, seed)
         self.memory = Memory(self.pixels)
+        self.prior = np.zeros(classes, np.float32)  # how common the classifier takes classes to be, see `instant`
         if annotations.classes:
             self.learn()
 
@@ -68,6 +70,7 @@ class Guide:
         classifier = learn(
             self._sources, self._annotations, self._classes, self._seed, self.memory, balanced=self._balanced
         )
+        self.prior = classifier.prior
         self.pixels.weight.copy_(torch.from_numpy(classifier.weight))
         self.pixels.bias.copy_(torch.from_numpy(classifier.bias))
 

@@ -2,8 +2,9 @@
 
 A logistic regression on the features of a network that learned photographs (`networks.trunk`). A feature that sees far
 tells scenes apart as well as objects: with strokes on one image the regression would fit whatever is special there. So
-a feature counts the less, the coarser its map and the fewer planes were painted. It answers before the network can, and
-tells it what to expect where nobody painted (`guide`).
+a feature counts the less, the coarser its map and the fewer planes were painted. Strokes do not say how common a class
+is; that is guessed from pixels anywhere. It answers before the network can, and tells it what to expect where nobody
+painted (`guide`).
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ REMEMBERED = 1000  # pixels of a class in a tile, at most
 ENOUGH = 32  # tiles that show a class; more are left out
 GLANCES = 24  # windows that show what is usual
 GLANCE = 128  # pixels, side of each
+APART = 8  # pixels between those of a window that tell how common classes are
+RAREST = 0.01  # share of a class, at least
+MOST_TRUST = 0.5  # in the shares of classes that the classifier finds
+HALFWAY = 4  # painted planes after which it is half of that
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,12 @@ class InstantClassifier:
     ----------
     weight, bias
         (K, F) and (K,) float32.
+    prior
+        (K,) float32: what of the bias does not come from strokes.
     """
 
     def __init__(self, seen: Seen, classes: int, seed: int, balanced: bool = True) -> None:
+        self.prior = np.zeros(classes, np.float32)
         known = np.unique(seen.labels)
         self.weight = np.zeros((classes, seen.features.shape[1]), np.float32)
         self.bias = np.where(np.isin(np.arange(classes), known), 0, NEVER).astype(np.float32)
@@ -85,6 +93,11 @@ class InstantClassifier:
         self.weight[known[is_pair:]] = regression.coef_ * trust
         self.bias[known[is_pair:]] = regression.intercept_
 
+    def expect(self, prior: np.ndarray) -> None:
+        """Add to the logits, (K,), how common classes are."""
+        self.prior = prior
+        self.bias = self.bias + prior
+
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Return probabilities (P, K) float32 for features (P, F)."""
         logits = torch.from_numpy(features @ self.weight.T + self.bias)
@@ -98,11 +111,32 @@ def trust_in_features(planes: int) -> np.ndarray:
     return np.repeat([(STRIDES[0] / stride) ** doubt for stride in STRIDES], WIDTHS).astype(np.float32)
 
 
-def untaught(sources: Sequence[Source], classes: int, seed: int) -> Pixels:
-    """Return the part for networks that knows what is usual in these images, but no strokes."""
+def trust_in_shares(planes: int) -> float:
+    """Return how much of the shares of classes is believed after strokes on so many planes."""
+    return MOST_TRUST * planes / (planes + HALFWAY)
+
+
+def prior_of(shares: np.ndarray, planes: int) -> np.ndarray:
+    """Return what is added to logits for classes that were found in these shares of all pixels: (K,) float32.
+
+    Where classes count the same in learning, the logarithms of their shares make probabilities of the logits (Saerens
+    et al. 2002). But the classifier that finds the shares marks too much, and by Dice the best mask holds pixels that
+    are rather not of the class. So a part of them is added, which grows with the number of planes that were painted.
+    """
+    prior: np.ndarray = trust_in_shares(planes) * np.log(np.maximum(shares, RAREST))
+    return prior.astype(np.float32)
+
+
+def glances(sources: Sequence[Source], seed: int) -> np.ndarray:
+    """Return windows that show what is usual, painted or not: (N, C, GLANCE, GLANCE)."""
     rng = np.random.default_rng(seed)
     places = [random_place(sources, GLANCE, rng) for _ in range(GLANCES)]
-    images = np.stack([sources[image].patch(plane, y, x, GLANCE) for image, plane, y, x in places])
+    return np.stack([sources[image].patch(plane, y, x, GLANCE) for image, plane, y, x in places])
+
+
+def untaught(sources: Sequence[Source], classes: int, seed: int) -> Pixels:
+    """Return the part for networks that knows what is usual in these images, but no strokes."""
+    images = glances(sources, seed)
     with torch.random.fork_rng(devices=[]):
         pixels = Pixels(sources[0].stack.channels, classes)
         pixels.trunk = trained_trunk(sources[0].stack.channels)
@@ -120,7 +154,12 @@ def learn(
     balanced: bool = True,
 ) -> InstantClassifier:
     """Return a classifier that learned what is annotated, or enough of it."""
-    return InstantClassifier(look(sources, annotations, seed, memory), classes, seed, balanced)
+    seen = look(sources, annotations, seed, memory)
+    classifier = InstantClassifier(seen, classes, seed, balanced)
+    if balanced:
+        found = classifier(memory.anywhere(sources, seed)).argmax(1)
+        classifier.expect(prior_of(np.bincount(found, minlength=classes) / len(found), len(np.unique(seen.of))))
+    return classifier
 
 
 class Memory:
@@ -135,6 +174,7 @@ class Memory:
     def __init__(self, pixels: Pixels) -> None:
         self._pixels = pixels
         self._tiles: dict[tuple[int, int, int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._anywhere: np.ndarray | None = None
 
     def tile(
         self, source: Source, place: tuple[int, int, int, int], known: np.ndarray, seed: int
@@ -147,6 +187,18 @@ class Memory:
             chosen = np.concatenate(kept)
             before = self._tiles[place] = known, chosen, self._features(source, place, chosen)
         return before[1:]
+
+    @torch.no_grad()
+    def anywhere(self, sources: Sequence[Source], seed: int) -> np.ndarray:
+        """Return the features of pixels anywhere in the images, which are looked at once: (P, F) float32."""
+        if self._anywhere is None:
+            device = self._pixels.bias.device
+            places = send(np.mgrid[APART // 2 : GLANCE : APART, APART // 2 : GLANCE : APART].reshape(2, -1), device)
+            with precision(device):
+                maps = self._pixels.features(send(glances(sources, seed), device))
+            found = [sampled([m[n : n + 1] for m in maps], places, GLANCE) for n in range(GLANCES)]
+            self._anywhere = torch.cat(found).cpu().numpy()
+        return self._anywhere
 
     @torch.no_grad()
     def _features(self, source: Source, place: tuple[int, int, int, int], chosen: np.ndarray) -> np.ndarray:
