@@ -39,12 +39,17 @@ class Session(Training):
         self.exported: list[Path] = []
         self.objects = Objects(self)
         self.image = self._newest()
-        self.is_beginning = self.image is not None  # it gets its strokes layer as soon as the panel is drawn
+        self._is_new = True
         soon(self.begin)
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether the image is still to get its strokes layer, which it does as soon as the panel is drawn."""
+        return self._is_new and self.image is not None
 
     def begin(self) -> None:
         """Make the image ready to be painted on; this happens by itself."""
-        self.is_beginning = False
+        self._is_new = False
         if not self._is_closed and self.subject is None and self.image is not None:
             self.choose(self.image)
 

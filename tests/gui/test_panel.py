@@ -518,6 +518,22 @@ def test_an_image_may_go_and_another_come_before_the_strokes_layer_is_made(
     session.shutdown()
 
 
+def test_the_only_image_may_go_before_the_strokes_layer_is_made(
+    make_napari_viewer: Any, qtbot: Any, quiet: None
+) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(discs(), name="cells")
+    _, panel = viewer.window.add_plugin_dock_widget("napari-btunet", "BT-UNet")
+    assert panel.next_label.text().startswith("Pre-train")
+    viewer.layers.remove("cells")
+    assert panel.next_label.text().startswith("Open an image")
+    qtbot.wait(1000)
+    assert not viewer.layers
+    viewer.add_image(discs(), name="late")
+    assert panel.session.subject is not None
+    panel.session.shutdown()
+
+
 def test_a_window_closed_before_the_strokes_layer_is_made_gets_none(
     make_napari_viewer: Any, qtbot: Any, quiet: None
 ) -> None:
