@@ -24,7 +24,7 @@ import torch
 
 import btunet
 from btunet.device import mind_the_machine
-from btunet.instant import Memory, learn, untaught
+from btunet.instant import learn, untaught
 from btunet.labels import target_of_strokes
 from btunet.metrics import count
 from btunet.networks.pixels import Pixels
@@ -51,8 +51,8 @@ class Person:
         self.images, self.sources = images, [Source(stack, Normalisation()) for stack in images.stacks]
         self.rng = np.random.default_rng(seed)
         self._seed = seed
-        self._pixels = untaught(self.sources, images.classes, seed)
-        self._memory = Memory(self._pixels)
+        self._memory = untaught(self.sources, images.classes, seed)
+        self._pixels = self._memory.pixels
         self.hands: dict[tuple[int, int], Hand] = {}
 
     @property

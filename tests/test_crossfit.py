@@ -8,7 +8,7 @@ import pytest
 from btunet.crossfit import judgements
 from btunet.folds import Folds
 from btunet.images import as_stack
-from btunet.instant import Memory, Seen, look, untaught
+from btunet.instant import Seen, look, untaught
 from btunet.labels import IGNORE
 from btunet.normalise import Normalisation
 from btunet.patches import Annotations, Source
@@ -32,7 +32,7 @@ def judged(image: np.ndarray, target: np.ndarray, folds: Folds) -> dict[int, np.
     annotations.put(0, 0, target)
     folds.deal(0, 0, target)
     sources = [Source(as_stack(image), Normalisation())]
-    seen = look(sources, annotations, 0, Memory(untaught(sources, 2, 0)))
+    seen = look(sources, annotations, 0, untaught(sources, 2, 0))
     found: dict[int, np.ndarray] = {}
     for numbers, shares, sure in judgements(seen, folds, annotations.targets, np.zeros(2), 0):
         assert not found.keys() & set(numbers)
@@ -108,7 +108,7 @@ def test_strokes_are_judged_as_common_as_their_class_is_taken_to_be() -> None:
     annotations.put(0, 0, target)
     folds.deal(0, 0, target)
     sources = [Source(as_stack(image), Normalisation())]
-    seen = look(sources, annotations, 0, Memory(untaught(sources, 2, 0)))
+    seen = look(sources, annotations, 0, untaught(sources, 2, 0))
     even, rare = (
         np.concatenate([shares for _, shares, _ in judgements(seen, folds, annotations.targets, np.log(prior), 0)])
         for prior in (np.array([0.5, 0.5]), np.array([0.9, 0.1]))

@@ -37,7 +37,7 @@ def strokes_on(mask: np.ndarray) -> np.ndarray:
 def test_strokes_on_some_rows_find_the_discs_everywhere(discs: Any) -> None:
     image, mask = (a[0] for a in discs(size=128))
     sources, annotations = painted(image, strokes_on(mask))
-    memory = Memory(untaught(sources, 2, 0))
+    memory = untaught(sources, 2, 0)
     classifier = learn(sources, annotations, 2, 0, memory)
     annotations.put(0, 0, mask)
     rest = look(sources, annotations, 0, memory)
@@ -48,8 +48,8 @@ def test_strokes_on_some_rows_find_the_discs_everywhere(discs: Any) -> None:
 def test_the_seed_alone_decides(discs: Any) -> None:
     image, mask = (a[0] for a in discs(size=192))  # larger than a glance, so that these may fall elsewhere
     sources, annotations = painted(image, strokes_on(mask))
-    pixels = [untaught(sources, 2, seed) for seed in (0, 0, 1)]
-    first, again, other = (learn(sources, annotations, 2, 0, Memory(p)).weight for p in pixels)
+    memories = [untaught(sources, 2, seed) for seed in (0, 0, 1)]
+    first, again, other = (learn(sources, annotations, 2, 0, memory).weight for memory in memories)
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
@@ -83,11 +83,12 @@ def test_classes_count_the_same_however_few_their_pixels(rng: np.random.Generato
 def test_features_do_not_depend_on_the_tile(rng: np.random.Generator) -> None:
     size = 2 * TILE
     source = Source(as_stack(rng.random((size, size), np.float32)), Normalisation())
-    annotations, pixels = Annotations(), untaught([source], 2, 0)
+    annotations, memory = Annotations(), untaught([source], 2, 0)
+    pixels = memory.pixels
     target = np.full((size, size), 255, np.uint8)
     target[200:300, TILE - 1 : TILE + 1] = 1
     annotations.put(0, 0, target)
-    found = look([source], annotations, 0, Memory(pixels))
+    found = look([source], annotations, 0, memory)
     whole = torch.cat([enlarged(m, s) for m, s in zip(pixels.features(send(source, pixels)), STRIDES, strict=True)], 1)
     expected = whole[0].flatten(1)[:, found.pixels].T.numpy()
     assert len(found.pixels) == 200
@@ -126,7 +127,7 @@ def test_of_many_masks_enough_is_looked_at_and_no_class_is_forgotten(monkeypatch
         annotations.put(0, plane, target)
     looked: list[Any] = []
     sources = [Source(as_stack(image), Normalisation())]
-    memory = Memory(untaught(sources, 3, 0))
+    memory = untaught(sources, 3, 0)
     tile = memory.tile
     monkeypatch.setattr(memory, "tile", lambda *at: looked.append(at[1]) or tile(*at))
     classifier = learn(sources, annotations, 3, 0, memory)
@@ -145,8 +146,9 @@ def test_a_class_that_seems_rare_is_found_less_often_and_masks_say_it_themselves
     image, mask = (a[0] for a in discs(size=128))
     noise = np.random.default_rng(0).normal(0, image.std(), image.shape)
     sources, annotations = painted(image + noise.astype(image.dtype), strokes_on(mask))
-    memory = Memory(untaught(sources, 2, 0))
+    memory = untaught(sources, 2, 0)
     pixels = memory.anywhere(sources, 0)
+    np.testing.assert_allclose(pixels, Memory(memory.pixels).anywhere(sources, 0), atol=0.05)  # looked at again
     assert memory.anywhere(sources, 0) is pixels and len(np.unique(pixels[:, 0])) > 100
     usual = InstantClassifier(look(sources, annotations, 0, memory), 2, 0)
     expecting = learn(sources, annotations, 2, 0, memory)

@@ -27,7 +27,7 @@ def source() -> Source:
 
 @pytest.fixture
 def pixels(source: Source) -> Pixels:
-    made = untaught([source], 3, 0)
+    made = untaught([source], 3, 0).pixels
     made.weight.copy_(torch.randn(made.weight.shape, generator=torch.Generator().manual_seed(0)) / 20)
     return made
 

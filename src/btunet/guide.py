@@ -59,8 +59,8 @@ class Guide:
         self._sources, self._annotations = list(sources), annotations
         self._classes, self._size, self._seed, self._windows = classes, size, seed, windows
         self._balanced = balanced
-        self.pixels = pixels or untaught(self._sources, classes, seed)
-        self.memory = Memory(self.pixels)
+        self.memory = Memory(pixels) if pixels else untaught(self._sources, classes, seed)
+        self.pixels = self.memory.pixels
         self.prior = np.zeros(classes, np.float32)  # how common the classifier takes classes to be, see `instant`
         if annotations.classes:
             self.learn()

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from sklearn.linear_model import LogisticRegression
+from torch import Tensor
 
 from .device import pick_device, precision, send, settle
 from .labels import IGNORE
@@ -134,14 +135,13 @@ def glances(sources: Sequence[Source], seed: int) -> np.ndarray:
     return np.stack([sources[image].patch(plane, y, x, GLANCE) for image, plane, y, x in places])
 
 
-def untaught(sources: Sequence[Source], classes: int, seed: int) -> Pixels:
-    """Return the part for networks that knows what is usual in these images, but no strokes."""
-    images = glances(sources, seed)
+def untaught(sources: Sequence[Source], classes: int, seed: int) -> Memory:
+    """Return a memory with a part for networks that knows what is usual in these images, but no strokes."""
     with torch.random.fork_rng(devices=[]):
         pixels = Pixels(sources[0].stack.channels, classes)
         pixels.trunk = trained_trunk(sources[0].stack.channels)
-    settle(pixels).get_used_to(send(images, pick_device()))
-    return pixels
+    maps = settle(pixels).get_used_to(send(glances(sources, seed), pick_device()))
+    return Memory(pixels, spread_over(maps))
 
 
 def learn(
@@ -169,12 +169,14 @@ class Memory:
     ----------
     pixels
         Gives the features.
+    anywhere
+        (P, F) float32: those of pixels anywhere in the images, if they were looked at.
     """
 
-    def __init__(self, pixels: Pixels) -> None:
-        self._pixels = pixels
+    def __init__(self, pixels: Pixels, anywhere: np.ndarray | None = None) -> None:
+        self.pixels = pixels
         self._tiles: dict[tuple[int, int, int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        self._anywhere: np.ndarray | None = None
+        self._anywhere = anywhere
 
     def tile(
         self, source: Source, place: tuple[int, int, int, int], known: np.ndarray, seed: int
@@ -192,24 +194,29 @@ class Memory:
     def anywhere(self, sources: Sequence[Source], seed: int) -> np.ndarray:
         """Return the features of pixels anywhere in the images, which are looked at once: (P, F) float32."""
         if self._anywhere is None:
-            device = self._pixels.bias.device
-            places = send(np.mgrid[APART // 2 : GLANCE : APART, APART // 2 : GLANCE : APART].reshape(2, -1), device)
+            device = self.pixels.bias.device
             with precision(device):
-                maps = self._pixels.features(send(glances(sources, seed), device))
-            found = [sampled([m[n : n + 1] for m in maps], places, GLANCE) for n in range(GLANCES)]
-            self._anywhere = torch.cat(found).cpu().numpy()
+                self._anywhere = spread_over(self.pixels.features(send(glances(sources, seed), device)))
         return self._anywhere
 
     @torch.no_grad()
     def _features(self, source: Source, place: tuple[int, int, int, int], chosen: np.ndarray) -> np.ndarray:
         """Return the features of pixels (P,) of a tile: (P, F) float32."""
         _, plane, y, x = place
-        device = self._pixels.bias.device
+        device = self.pixels.bias.device
         window = source.patch(plane, y - REACH, x - REACH, TILE + 2 * REACH)  # (C, TILE + 2·REACH, TILE + 2·REACH)
         with precision(device):
-            maps = self._pixels.features(send(window, device)[None])
+            maps = self.pixels.features(send(window, device)[None])
         rows, columns = np.divmod(chosen, TILE)
         return sampled(maps, send(np.stack([rows, columns]) + REACH, device), TILE + 2 * REACH).cpu().numpy()
+
+
+def spread_over(maps: Sequence[Tensor]) -> np.ndarray:
+    """Return the features of some pixels of every glance, (P, F) float32, of its maps (N, F, y, x)."""
+    places = torch.from_numpy(np.mgrid[APART // 2 : GLANCE : APART, APART // 2 : GLANCE : APART].reshape(2, -1))
+    places = places.to(maps[0].device)
+    found = [sampled([m[None] for m in glance], places, GLANCE) for glance in zip(*maps, strict=True)]
+    return torch.cat(found).cpu().numpy()
 
 
 def look(sources: Sequence[Source], annotations: Annotations, seed: int, memory: Memory) -> Seen:

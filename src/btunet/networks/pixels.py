@@ -72,15 +72,22 @@ class Pixels(nn.Module):
         """
         missing = (0, -images.shape[-1] % self.stride, 0, -images.shape[-2] % self.stride)
         images = F.pad(images, missing, mode="replicate") if any(missing) else images
-        known = zip(self._maps(images), self._by_map(self.usual), self._by_map(self.spread), strict=True)
-        return [m.sub(usual).div_(spread).clamp_(-FARTHEST, FARTHEST) for m, usual, spread in known]
+        return self._comparable(self._maps(images))
 
     @torch.no_grad()
-    def get_used_to(self, images: Tensor) -> None:
-        """Measure mean and deviation of every feature on images (N, C, Y, X), sides multiples of 32."""
+    def get_used_to(self, images: Tensor) -> list[Tensor]:
+        """Measure mean and deviation of every feature on images (N, C, Y, X), sides multiples of 32.
+
+        Returns their features.
+        """
         maps = self._maps(images)
         self.usual.copy_(torch.cat([m.mean((0, 2, 3)) for m in maps])[:, None, None])
         self.spread.copy_(torch.cat([m.std((0, 2, 3)) for m in maps])[:, None, None].clamp(min=1e-3))
+        return self._comparable(maps)
+
+    def _comparable(self, maps: list[Tensor]) -> list[Tensor]:
+        known = zip(maps, self._by_map(self.usual), self._by_map(self.spread), strict=True)
+        return [m.sub(usual).div_(spread).clamp_(-FARTHEST, FARTHEST) for m, usual, spread in known]
 
     def _maps(self, images: Tensor) -> list[Tensor]:
         return [m.float() for m in self.trunk(channels_last(images.clamp(-BRIGHTEST, BRIGHTEST)))]
