@@ -82,7 +82,7 @@ class Window:
     def prediction(self) -> Any:
         return self.session.subject.prediction
 
-    def wait(self, condition: Callable[[], Any], seconds: float = 120) -> None:  # a busy machine, two tests at once
+    def wait(self, condition: Callable[[], Any], seconds: float = 240) -> None:  # a busy machine, two tests at once
         self.qtbot.waitUntil(lambda: bool(condition()), timeout=int(seconds * 1000))
 
     def click(self, name: str) -> None:

@@ -139,7 +139,7 @@ def test_after_fine_tuning_new_strokes_are_answered_by_the_model(window: OpenWin
     paint_like_a_person(w, image, 0, 6)
     w.click("finetune_button")
     assert not w.session.live.is_working
-    w.wait(lambda: w.session.model is not None and not w.session.is_busy, 120)
+    w.wait(lambda: w.session.model is not None and not w.session.is_busy)
     assert w.session.subject.is_predicted
     w.viewer.dims.set_current_step(0, 1)
     before = w.prediction.data.copy()
@@ -158,7 +158,7 @@ def test_strokes_painted_while_it_predicts_are_answered_afterwards_and_the_expor
     w = alive(window(image))
     paint_like_a_person(w, image, 0, 6)
     w.click("finetune_button")
-    w.wait(lambda: w.session.doing == "predict", 120)
+    w.wait(lambda: w.session.doing == "predict")
     for y in range(10, 120, 2):
         w.strokes.paint((0, y, 64), 2)
     w.wait(lambda: w.session.live.is_working and not w.session.is_busy)
