@@ -97,6 +97,19 @@ def test_features_do_not_depend_on_the_tile(rng: np.random.Generator) -> None:
     assert apart.mean() < 0.3  # deviations, on noise; what sees further sees zeros instead of the rest of the plane
 
 
+def test_what_is_learned_at_the_border_is_what_is_predicted_there(rng: np.random.Generator) -> None:
+    source = Source(as_stack(rng.random((90, 140), np.float32)), Normalisation())
+    annotations, memory = Annotations(), untaught([source], 2, 0)
+    target = np.full((90, 140), 255, np.uint8)
+    target[:3, 20:], target[-2:, :30], target[40, -1] = 1, 0, 1
+    annotations.put(0, 0, target)
+    found = look([source], annotations, 0, memory)
+    maps = memory.pixels.features(send(source, memory.pixels))
+    whole = torch.cat([enlarged(m, s) for m, s in zip(maps, STRIDES, strict=True)], 1)[0, :, :90, :140]
+    expected = whole.flatten(1)[:, found.pixels].T.numpy()
+    np.testing.assert_allclose(found.features, expected, atol=1e-4)
+
+
 def send(source: Source, pixels: Pixels) -> torch.Tensor:
     return torch.from_numpy(source.plane(0))[None].to(pixels.bias.device)
 

@@ -20,6 +20,14 @@ def test_a_patch_is_the_plane_mirrored_beyond_its_border(rng: np.random.Generato
     assert np.array_equal(here.patch(1, y, x, 16), whole[:, 20 + y : 36 + y, 20 + x : 36 + x])
 
 
+@pytest.mark.parametrize(("y", "x", "size"), [(0, 0, 8), (8, 16, 8), (12, 24, 16), (-4, -2, 40)])
+def test_around_a_window_lies_what_the_plane_has(rng: np.random.Generator, y: int, x: int, size: int) -> None:
+    here = source(rng.random((2, 20, 30)))
+    seen, row, column = here.around(1, y, x, size, 5)
+    assert np.array_equal(seen, here.plane(1)[:, max(0, y - 5) : y + size + 5, max(0, x - 5) : x + size + 5])
+    assert np.array_equal(seen[:, row:, column:][:, 0, 0], here.plane(1)[:, max(0, y), max(0, x)])
+
+
 @pytest.mark.parametrize(("y", "x", "size"), [(-9, -9, 16), (19, 29, 16), (-40, -30, 100)])
 def test_a_patch_that_lies_mostly_outside_holds_the_values_that_are_inside(
     rng: np.random.Generator, y: int, x: int, size: int

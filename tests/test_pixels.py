@@ -64,7 +64,7 @@ def test_a_few_pixels_are_looked_up_without_enlarging_all(rng: np.random.Generat
     maps = [torch.from_numpy(rng.random((1, 3, 64 // stride, 64 // stride), np.float32)) for stride in STRIDES]
     places = torch.tensor([[0, 63, 17, 40], [0, 63, 50, 3]])
     whole = torch.cat([enlarged(m, stride) for m, stride in zip(maps, STRIDES, strict=True)], 1)[0]  # (F, Y, X)
-    assert torch.allclose(sampled(maps, places, 64), whole[:, places[0], places[1]].T, atol=1e-5)
+    assert torch.allclose(sampled(maps, places), whole[:, places[0], places[1]].T, atol=1e-5)
 
 
 def test_what_is_usual_has_mean_zero_and_deviation_one(rng: np.random.Generator) -> None:

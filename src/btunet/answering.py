@@ -105,13 +105,13 @@ NOTHING = Progress(STAGE, 0, 0)
 
 
 def _network_on(network: Network) -> Callable[[Source, Place, int], np.ndarray]:
-    """Return a function that gives class probabilities (K, size, size) of a part of a plane."""
+    """Return a function that gives class probabilities of a part of a plane: (K, size, size), or up to its border."""
     margin, function = tiling(network, PART).margin, forward(network)
 
     def understood(source: Source, place: Place, size: int) -> np.ndarray:
         _, plane, y, x = place
-        window = source.patch(plane, y - margin, x - margin, size + 2 * margin)
-        return function(window)[:, margin : margin + size, margin : margin + size]
+        window, top, left = source.around(plane, y, x, size, margin)
+        return function(window)[:, top : top + size, left : left + size]
 
     return understood
 
@@ -268,9 +268,7 @@ class _Answerer:
             image, plane = painted[n % len(painted)]
             source = self._sources[image]
             _, _, y, x = random_place([source], WINDOW, rng)
-            height, width = source.stack.plane_shape
-            rows, columns = (slice(max(0, -a), max(0, -a) + n) for a, n in ((y, height), (x, width)))
-            found = most_likely(function(source.patch(plane, y, x, WINDOW)))[rows, columns]
+            found = most_likely(function(source.around(plane, y, x, WINDOW, 0)[0]))
             counts += np.bincount(found.ravel(), minlength=self._classes)
         shares: np.ndarray = counts / counts.sum()
         return shares

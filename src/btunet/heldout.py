@@ -79,6 +79,6 @@ def rights(network: Network | Pixels, sources: Sequence[Source], strokes: Sequen
         y, x = np.unravel_index(stroke.pixels, source.stack.plane_shape)
         top, left = int(y.min()) // stride * stride, int(x.min()) // stride * stride
         side = max(int(y.max()) - top, int(x.max()) - left) + 1
-        window = source.patch(stroke.plane, top - margin, left - margin, side + 2 * margin)
-        found = function(window).argmax(0)[y - top + margin, x - left + margin]
+        window, row, column = source.around(stroke.plane, top, left, side, margin)
+        found = function(window).argmax(0)[y - top + row, x - left + column]
         yield round(float((found == stroke.kind).mean()), 4)

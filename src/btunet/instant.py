@@ -204,18 +204,18 @@ class Memory:
         """Return the features of pixels (P,) of a tile: (P, F) float32."""
         _, plane, y, x = place
         device = self.pixels.bias.device
-        window = source.patch(plane, y - REACH, x - REACH, TILE + 2 * REACH)  # (C, TILE + 2·REACH, TILE + 2·REACH)
+        window, top, left = source.around(plane, y, x, TILE, REACH)
         with precision(device):
-            maps = self.pixels.features(send(window, device)[None])
+            maps = self.pixels.features(send(np.ascontiguousarray(window), device)[None])
         rows, columns = np.divmod(chosen, TILE)
-        return sampled(maps, send(np.stack([rows, columns]) + REACH, device), TILE + 2 * REACH).cpu().numpy()
+        return sampled(maps, send(np.stack([rows + top, columns + left]), device)).cpu().numpy()
 
 
 def spread_over(maps: Sequence[Tensor]) -> np.ndarray:
     """Return the features of some pixels of every glance, (P, F) float32, of its maps (N, F, y, x)."""
     places = torch.from_numpy(np.mgrid[APART // 2 : GLANCE : APART, APART // 2 : GLANCE : APART].reshape(2, -1))
     places = places.to(maps[0].device)
-    found = [sampled([m[None] for m in glance], places, GLANCE) for glance in zip(*maps, strict=True)]
+    found = [sampled([m[None] for m in glance], places) for glance in zip(*maps, strict=True)]
     return torch.cat(found).cpu().numpy()
 
 

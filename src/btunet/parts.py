@@ -55,10 +55,18 @@ class Parts:
         """Return the maps of a part with its border, (1, F, y, x) each."""
         _, plane, y, x = place
         device = self._pixels.bias.device
-        wide = -(-size // BORDER) * BORDER + 2 * REACH
-        window = source.patch(plane, y - REACH, x - REACH, wide)  # (C, wide, wide)
+        side = -(-size // BORDER) * BORDER
+        window, top, left = source.around(plane, y, x, side, REACH)
         with precision(device):
             maps = self._pixels.features(send(np.ascontiguousarray(window), device)[None])
-        margin = REACH - BORDER
-        kept = [slice(margin // stride, (wide - margin) // stride) for stride in STRIDES]
-        return [m[..., some, some].half().clone() for m, some in zip(maps, kept, strict=True)]
+        cut = top - BORDER, left - BORDER, side + 2 * BORDER
+        return [_square(m, *(n // stride for n in cut)).half() for m, stride in zip(maps, STRIDES, strict=True)]
+
+
+def _square(features: Tensor, y: int, x: int, size: int) -> Tensor:
+    """Return a square of a map (1, F, y, x), whose border is repeated beyond it."""
+    rows, columns = (
+        (start + torch.arange(size, device=features.device)).clamp(0, length - 1)
+        for start, length in zip((y, x), features.shape[-2:], strict=True)
+    )
+    return features[..., rows, :][..., columns]

@@ -41,6 +41,17 @@ class Source:
             return window
         return np.pad(window, ((0, 0), (above, below), (left, right)), mode="symmetric")
 
+    def around(self, plane: int, y: int, x: int, size: int, margin: int) -> tuple[np.ndarray, int, int]:
+        """Return what the plane has of a window with a margin: nothing is mirrored, as when the plane is predicted.
+
+        (C, at most size + 2·margin, likewise) float32, and the row and column at which the window begins in it.
+        """
+        height, width = self.stack.plane_shape
+        top, left = max(0, y - margin), max(0, x - margin)
+        rows, columns = slice(top, min(height, y + size + margin)), slice(left, min(width, x + size + margin))
+        window = self.normalisation.apply(self.stack.read(plane, rows, columns), self.limits)
+        return window, max(0, y) - top, max(0, x) - left
+
 
 def _inside(start: int, size: int, length: int) -> tuple[slice, int, int]:
     """Return the part of start..start+size inside 0..length, and how much is missing before and after."""

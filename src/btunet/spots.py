@@ -73,11 +73,10 @@ def around(stroke: Stroke, width: int) -> Place:
 
 def judge(places: Sequence[Place], sources: Sequence[Source], function: Function) -> Iterator[tuple[float, float]]:
     """Yield how unsure the prediction of each window is, and how much of it neighbouring planes see differently."""
-    inside = slice(CONTEXT, CONTEXT + SIDE)
 
     def predicted(source: Source, plane: int, y: int, x: int) -> np.ndarray:
-        window = source.patch(plane, y - CONTEXT, x - CONTEXT, SIDE + 2 * CONTEXT)
-        return function(window)[:, inside, inside]  # (K, SIDE, SIDE)
+        window, top, left = source.around(plane, y, x, SIDE, CONTEXT)
+        return function(window)[:, top : top + SIDE, left : left + SIDE]  # (K, SIDE, SIDE), or up to the border
 
     for image, plane, y, x in places:
         source = sources[image]

@@ -105,14 +105,16 @@ def enlarged(features: Tensor, stride: int, margin: int = 0) -> Tensor:
     return near[..., rest : near.shape[-2] - rest, rest : near.shape[-1] - rest]
 
 
-def sampled(maps: list[Tensor], places: Tensor, size: int) -> Tensor:
-    """Return what all enlarged maps (1, F, y, x) of a square image have at some pixels: (P, sum of F).
+def sampled(maps: list[Tensor], places: Tensor) -> Tensor:
+    """Return what all enlarged maps (1, F, y, x) of an image have at some pixels: (P, sum of F).
 
-    ``places``: rows and columns, (2, P) integers; ``size``: side of the image, pixels.
+    ``places``: rows and columns, (2, P) integers.
     """
-    grid = ((2 * places.flip(0) + 1) / size - 1).T[None, None].float()  # (1, 1, P, 2): x, y from -1 to 1
+    size = torch.tensor(maps[0].shape[:-3:-1], device=places.device) * STRIDES[0]  # width, height
+    grid = (2 * places.flip(0).T + 1) / size - 1  # (P, 2): x, y from -1 to 1
     found = []
     for m in maps:
-        last = 1 - 1 / m.shape[-1]  # middle of the outermost pixel; beyond it the border is repeated
-        found.append(F.grid_sample(m, grid.clamp(-last, last), align_corners=False)[0, :, 0])
+        last = 1 - 1 / torch.tensor(m.shape[:-3:-1], device=places.device)  # middle of the outermost pixel
+        inside = grid.clamp(-last, last)[None, None]  # beyond it the border is repeated
+        found.append(F.grid_sample(m, inside, align_corners=False)[0, :, 0])
     return torch.cat(found).T
