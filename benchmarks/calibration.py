@@ -20,7 +20,7 @@ from statistics import fmean
 import numpy as np
 
 from btunet.crossfit import judgements
-from btunet.device import mind_the_machine, pick_device
+from btunet.device import mind_the_machine
 from btunet.folds import Folds
 from btunet.guide import Guide
 from btunet.honest import estimate
@@ -31,7 +31,6 @@ from btunet.patches import Annotations, Source
 from btunet.reliability import expected_dice
 from btunet.settings import PredictSettings
 from btunet.tiles import doubt, most_likely, predict_plane
-from btunet.windows import Windows
 from reliability import dice
 from strokes.annotation import begin
 from strokes.finished import finished
@@ -72,7 +71,7 @@ def rows_of(images: ImageSet, seed: int, most: int) -> list[list[object]]:
         target = target_of_strokes(strokes)
         annotations.put(*key, target)
         folds.deal(*key, target)
-    guide = Guide(sources, annotations, images.classes, WINDOW, seed, Windows(sources, pick_device(), room=0))
+    guide = Guide(sources, annotations, images.classes, WINDOW, seed)
     seen = look(sources, annotations, seed, guide.memory)
     judged = list(judgements(seen, folds, annotations.targets, guide.prior, seed))
     kinds = np.array([folds.strokes[n].kind for numbers, _, _ in judged for n in numbers], int)

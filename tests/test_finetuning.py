@@ -93,6 +93,23 @@ def test_pixels_without_label_do_not_move_the_weights(scene: tuple[np.ndarray, n
     assert (logits.grad[unknown] == 0).all() and (logits.grad[~unknown] != 0).any()
 
 
+def test_the_loss_of_strokes_does_not_unlearn_how_common_classes_are(
+    scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from btunet import learner as module
+
+    stacks = [as_stack(scene[0])]
+    targets = targets_of_strokes(stacks, [scene[1]])
+    student = Learner(Model("unet", 1, (), {}), ["a", "b"], stacks, targets, QUICK, strokes=True)
+    assert student.guide is not None
+    student.guide.prior = np.array([0.5, -1.5], np.float32)
+    lost, given, real = [], [], module.masked_loss
+    monkeypatch.setattr(module, "masked_loss", lambda logits, *more: lost.append(logits) or real(logits, *more))  # type: ignore[func-returns-value]
+    student.network.register_forward_hook(lambda *results: given.append(results[-1]))
+    student.step(0.0)
+    assert (given[-1] - lost[-1])[0, :, 3, 4].tolist() == pytest.approx([0.5, -1.5], abs=1e-5)
+
+
 def test_planes_without_strokes_do_not_move_the_weights_where_there_is_no_guide(scene: Any) -> None:
     image, strokes = scene
     strokes = strokes.copy()

@@ -10,7 +10,7 @@ from btunet.images import as_stack
 from btunet.labels import target_of_strokes
 from btunet.normalise import Normalisation
 from btunet.patches import Annotations, Source
-from btunet.windows import Windows
+from btunet.tiles import predict_plane
 
 
 @pytest.fixture
@@ -25,28 +25,40 @@ def scene(discs: Any) -> tuple[np.ndarray, Annotations]:
 
 def guide_of(images: np.ndarray, annotations: Annotations, seed: int = 0) -> Guide:
     sources = [Source(as_stack(images), Normalisation())]
-    return Guide(sources, annotations, 2, 32, seed, Windows(sources, torch.device("cpu")))
+    return Guide(sources, annotations, 2, 32, seed)
+
+
+def expected_of(guide: Guide, count: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return windows (N, Y, X) and what is expected there (N, K, Y, X)."""
+    places = guide.places(count, rng)
+    images = np.stack([guide._sources[i].patch(plane, y, x, 32)[0] for i, plane, y, x in places])
+    return torch.from_numpy(images), guide.expect(places, as_it_is(count))
+
+
+def as_it_is(count: int) -> torch.Tensor:
+    return torch.eye(2, 3).repeat(count, 1, 1)
 
 
 def test_windows_come_with_probabilities_of_every_class(scene: Any, rng: np.random.Generator) -> None:
-    images, expected = guide_of(*scene).draw(5, 0, rng)
-    assert images.shape == (5, 1, 32, 32) and expected.shape == (5, 2, 32, 32)
-    assert images.dtype == expected.dtype == torch.float32 and not expected.requires_grad
+    images, expected = expected_of(guide_of(*scene), 5, rng)
+    assert expected.shape == (5, 2, 32, 32)
+    assert expected.dtype == torch.float32 and not expected.requires_grad
     assert torch.allclose(expected.sum(1), torch.ones(5, 32, 32), atol=1e-5)
-    bright = images[:, 0] > 0.5
+    bright = images > 0.5
     assert expected[:, 1][bright].mean() > 0.7 and expected[:, 1][~bright].mean() < 0.3
 
 
-def test_a_margin_is_seen_but_nothing_is_expected_there(rng: np.random.Generator) -> None:
+def test_what_is_expected_is_what_would_be_predicted_and_turns_with_the_patch(rng: np.random.Generator) -> None:
     annotations = Annotations()
     target = np.full((200, 200), 255, np.uint8)
     target[100, 90:100], target[104, 90:100] = 0, 1
     annotations.put(0, 0, target)
     guide = guide_of(rng.random((200, 200)), annotations)
-    images, expected = guide.draw(3, 16, np.random.default_rng(0))
-    bare, _ = guide.draw(3, 0, np.random.default_rng(0))
-    assert images.shape == (3, 1, 64, 64) and expected.shape == (3, 2, 32, 32)
-    assert torch.equal(images[..., 16:48, 16:48], bare)
+    predicted = torch.from_numpy(predict_plane(guide.pixels, guide._sources[0].plane(0), 512))
+    mirror = torch.tensor([[[-1.0, 0, 0], [0, 1, 0]]])
+    (there,), (mirrored,) = (guide.expect([(0, 0, 64, 96)], matrix) for matrix in (as_it_is(1), mirror))
+    assert (there - predicted[:, 64:96, 96:128]).abs().max() < 0.05  # half precision; tiles of 256 pixels
+    assert (mirrored.flip(2) - there).abs().max() < 0.01
 
 
 def test_half_of_the_windows_hold_strokes_however_few_there_are(scene: Any, rng: np.random.Generator) -> None:
@@ -56,13 +68,13 @@ def test_half_of_the_windows_hold_strokes_however_few_there_are(scene: Any, rng:
     target[10, 10:20], target[12, 10:20] = 0, 1
     annotations.put(0, 0, target)
     guide = guide_of(image, annotations)
-    places = guide._places(20, rng)
+    places = guide.places(20, rng)
     inside = [0 <= 10 - y < 32 + 3 and -10 <= 10 - x < 32 for _, _, y, x in places]
     assert all(inside[::2]) and sum(inside[1::2]) < 5
 
 
 def test_planes_without_strokes_are_looked_at(scene: Any, rng: np.random.Generator) -> None:
-    assert {plane for _, plane, _, _ in guide_of(*scene)._places(40, rng)} == {0, 1, 2}
+    assert {plane for _, plane, _, _ in guide_of(*scene).places(40, rng)} == {0, 1, 2}
 
 
 def test_new_strokes_are_learned_anew(scene: Any, rng: np.random.Generator) -> None:
@@ -70,8 +82,8 @@ def test_new_strokes_are_learned_anew(scene: Any, rng: np.random.Generator) -> N
     (plane, target), *_ = guide._annotations.targets.items()
     guide._annotations.put(*plane, np.where(target == 255, target, 1 - target))  # all classes exchanged
     guide.learn()
-    images, expected = guide.draw(5, 0, rng)
-    bright = images[:, 0] > 0.5
+    images, expected = expected_of(guide, 5, rng)
+    bright = images > 0.5
     assert expected[:, 0][bright].mean() > 0.7 and expected[:, 0][~bright].mean() < 0.3
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from btunet import instant
-from btunet.device import pick_device
 from btunet.guide import Guide
 from btunet.images import Stack
 from btunet.networks.trunk import Trunk
@@ -16,7 +15,6 @@ from btunet.normalise import Normalisation
 from btunet.patches import Annotations, Source
 from btunet.settings import FinetuneSettings, PredictSettings
 from btunet.tiles import predict_plane
-from btunet.windows import Windows
 
 from .scores import Predictor
 from .work import Work
@@ -42,11 +40,11 @@ class Instant:
         sources, annotations = [Source(stack, Normalisation()) for stack in work.images.stacks], Annotations()
         for (image, plane), target in work.targets.items():
             annotations.put(image, plane, target)
-        size, windows, trained = FinetuneSettings().patch_size, Windows(sources, pick_device()), instant.trained_trunk
+        size, trained = FinetuneSettings().patch_size, instant.trained_trunk
         try:
             if not self.is_trained:
                 torch.manual_seed(work.seed)
                 instant.trained_trunk = Trunk
-            return Guide(sources, annotations, work.images.classes, size, work.seed, windows)
+            return Guide(sources, annotations, work.images.classes, size, work.seed)
         finally:
             instant.trained_trunk = trained

@@ -15,7 +15,8 @@ import numpy as np
 
 from .contradictions import contradictions
 from .crossfit import judgements
-from .device import pick_device, settle
+from .device import settle
+from .featuremaps import Place
 from .folds import Folds, Stroke
 from .guide import Guide
 from .honest import estimate
@@ -26,12 +27,11 @@ from .model import Model
 from .networks import Network
 from .networks.pixels import Pixels
 from .normalise import Normalisation
-from .parts import MOST, Parts, Place
+from .parts import MOST, Parts
 from .patches import Annotations, Source, random_place
 from .spots import Candidates, around, judge, suggest
 from .task import PredictedPlane, Progress, Reply, Steer, Strokes, Task
 from .tiles import doubt, forward, most_likely, tiling
-from .windows import Windows
 
 STAGE = "answering"
 IDLE = 0.02  # seconds between two looks at whether something was painted
@@ -173,11 +173,8 @@ class _Answerer:
             return
         painted = self._annotations.classes
         if self._guide is None:
-            windows = Windows(self._sources, pick_device(), room=0)
             known = self._network.pixels if self._network else None
-            self._guide = Guide(
-                self._sources, self._annotations, self._classes, WINDOW, self._seed, windows, pixels=known
-            )
+            self._guide = Guide(self._sources, self._annotations, self._classes, WINDOW, self._seed, pixels=known)
             self._parts = Parts(self._guide.pixels)
         elif painted:
             self._guide.learn()

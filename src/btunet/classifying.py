@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from .ancestry import marks
-from .device import pick_device
 from .guide import Guide
 from .heldout import HeldOut
 from .images import Stack, as_stack
@@ -16,7 +15,6 @@ from .labels import check_classes, targets_of_strokes
 from .model import CLASSIFY, DEFAULT_NETWORK, Model, beginning
 from .patches import Annotations, Source
 from .task import Progress, Strokes, Task
-from .windows import Windows
 
 STAGE = "learning the strokes"
 WINDOW = 128  # pixels, side of what is looked at
@@ -64,7 +62,7 @@ def classify(
     held_out, annotations = HeldOut(targets), Annotations()
     for key, target in targets.items():
         annotations.put(*key, held_out.learned(*key, target))
-    guide = Guide(sources, annotations, len(names), WINDOW, seed, Windows(sources, pick_device(), room=0))
+    guide = Guide(sources, annotations, len(names), WINDOW, seed)
     record = {}
     if held_out.is_on:
         yield Progress(STAGE, 1, 2)

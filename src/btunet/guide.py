@@ -15,10 +15,10 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
+from .featuremaps import BORDER, FeatureMaps, Place
 from .instant import Memory, learn, untaught
 from .networks.pixels import Pixels
 from .patches import Annotations, Source, random_place
-from .windows import Windows
 
 
 class Guide:
@@ -36,8 +36,6 @@ class Guide:
         Side of a window, pixels.
     seed
         Of all random choices.
-    windows
-        Of the images.
     balanced
         Whether every class counts the same, as is right for strokes, or every pixel, as for masks.
     pixels
@@ -51,16 +49,16 @@ class Guide:
         classes: int,
         size: int,
         seed: int,
-        windows: Windows,
         *,
         balanced: bool = True,
         pixels: Pixels | None = None,
     ) -> None:
         self._sources, self._annotations = list(sources), annotations
-        self._classes, self._size, self._seed, self._windows = classes, size, seed, windows
+        self._classes, self._size, self._seed = classes, size, seed
         self._balanced = balanced
         self.memory = Memory(pixels) if pixels else untaught(self._sources, classes, seed)
         self.pixels = self.memory.pixels
+        self.maps = FeatureMaps(self.pixels, self._sources)
         self.prior = np.zeros(classes, np.float32)  # how common the classifier takes classes to be, see `instant`
         if annotations.classes:
             self.learn()
@@ -75,16 +73,12 @@ class Guide:
         self.pixels.bias.copy_(torch.from_numpy(classifier.bias))
 
     @torch.no_grad()
-    def draw(self, count: int, margin: int, rng: Generator) -> tuple[Tensor, Tensor]:
-        """Return windows with a margin, half of them around strokes, and what is expected inside it.
+    def expect(self, places: Sequence[Place], matrices: Tensor) -> Tensor:
+        """Return what is expected where matrices (N, 2, 3) look around windows: (N, K, Y, X)."""
+        features = self.maps(places, self._size, matrices)
+        return self.pixels.regression(features, BORDER)[..., : self._size, : self._size].softmax(1)
 
-        (N, C, Y + 2·margin, X + 2·margin) and (N, K, Y, X).
-        """
-        places = [(image, plane, y - margin, x - margin) for image, plane, y, x in self._places(count, rng)]
-        images = self._windows(places, self._size + 2 * margin)
-        return images, self.pixels(images, margin).softmax(1)
-
-    def _places(self, count: int, rng: Generator) -> list[tuple[int, int, int, int]]:
+    def places(self, count: int, rng: Generator) -> list[Place]:
         """Return where windows lie, in turn around strokes and anywhere: (image, plane, y, x) of their first pixels."""
         places = []
         for turn in range(count):

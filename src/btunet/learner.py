@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .device import channels_last, pick_device, precision, send, settle
+from .featuremaps import BORDER, FeatureMaps, Place
 from .guide import Guide
 from .heldout import HeldOut
 from .images import Stack
@@ -31,7 +32,6 @@ from .tiles import doubt, most_likely, predict_plane
 from .views import geometry, look, photometry
 from .windows import Windows
 
-MARGIN = 64  # pixels around a patch that the part which knows single pixels sees; it looks further than a patch reaches
 LARGEST_FIRST_LOOK = 2**21  # pixels; more would hold up the training for long
 
 
@@ -75,15 +75,17 @@ class Learner:
                 len(names),
                 settings.patch_size,
                 settings.seed,
-                self.windows,
                 balanced=strokes,
                 pixels=None if model.learned_masks and strokes else network.pixels,  # strokes say less than masks did
             )
             if is_new:
                 network.begin_with(self.guide.pixels)
         self.is_guided = strokes and self.guide is not None  # masks leave nothing to be told
-        self.margin = 0 if network.pixels is None else MARGIN
         self.network = settle(network).train()
+        self.maps = FeatureMaps(network.pixels, self.sources) if network.pixels else None
+        if self.guide and network.pixels is self.guide.pixels:
+            self.maps = self.guide.maps
+        self.margin = BORDER if self.maps else 0
         self.shown = deepcopy(self.network).eval()
         self.at_first = self.shown.pixels if is_new else self.shown  # the rest knows nothing yet
         self.trainer = Trainer(self.network, self.recipe.descent, settings.learning_rate)
@@ -124,43 +126,47 @@ class Learner:
         size, recipe = self.settings.patch_size, self.recipe
         wide = size + 2 * self.margin
         with seeded(self.generator):
-            patches, target, expected = self._draw()
-            matrices = geometry(len(patches), recipe.zoom, 0.0, self.generator)
+            places, guided = self._places()
+            matrices = geometry(len(places), recipe.zoom, 0.0, self.generator)
+            patches, target = self._draw(places, guided)
             patches = photometry(look(patches, matrices, wide), recipe.light, self.generator)
             known = (target.float() + 1) % (IGNORE + 1)  # outside becomes 0, so 0 must mean unknown
             target = (look(known[:, None], matrices, size, "nearest")[:, 0] - 1) % (IGNORE + 1)  # (N, Y, X)
-            expected = look(expected, matrices[len(target) - len(expected) :], size) if len(expected) else expected
-            values = self._losses(patches, target, expected)
+            features = self.maps(places, size, matrices) if self.maps else None
+            expected = self.guide.expect(places[-guided:], matrices[-guided:]) if self.guide and guided else None
+            values = self._losses(patches, features, target, expected)
             self.trainer.step(values["loss"], fraction)
         return numbers(values)
 
-    def _losses(self, patches: Tensor, target: Tensor, expected: Tensor) -> dict[str, Tensor]:
+    def _losses(
+        self, patches: Tensor, features: list[Tensor] | None, target: Tensor, expected: Tensor | None
+    ) -> dict[str, Tensor]:
         """Return the loss of patches and its parts, given what to expect (M, K, Y, X) in the last M."""
         with precision(self.device):
-            logits = self.network(channels_last(patches), self.margin)  # (N, K, Y, X)
-        cross_entropy, dice_loss = masked_loss(logits, target, self.balanced)
+            logits = self.network(channels_last(patches), self.margin, features)  # (N, K, Y, X)
+        # what is learned while classes count the same does not know how common they are, and must not unlearn it
+        prior = torch.from_numpy(self.guide.prior).to(logits)[:, None, None] if self.guide else 0
+        cross_entropy, dice_loss = masked_loss(logits - prior, target, self.balanced)
         loss = (cross_entropy + dice_loss) / 2
         values = {"cross-entropy": cross_entropy, "dice": 1 - dice_loss}
-        if guided := len(expected):
-            values["guide"] = expected_loss(logits[-guided:], expected)
+        if expected is not None:
+            values["guide"] = expected_loss(logits[-len(expected) :], expected)
             loss = loss + self.recipe.guide * values["guide"]
         return {"loss": loss, **values}
 
-    def _draw(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return patches with a margin, what is annotated inside it, and what to expect in the last M of them.
+    def _places(self) -> tuple[list[Place], int]:
+        """Return where patches lie, and how many of the last ones are guided."""
+        guided = self.batch.size // 2 if self.guide and self.is_guided else 0
+        size, recipe = self.settings.patch_size, self.recipe
+        places = self.annotations.places(self.batch.size - guided, size, self.rng, recipe.balanced)
+        return places + (self.guide.places(guided, self.rng) if self.guide and guided else []), guided
 
-        (N, C, Y + 2·margin, X + 2·margin), (N, Y, X), (M, K, Y, X).
-        """
-        size, margin, guided = self.settings.patch_size, self.margin, self.batch.size // 2 if self.is_guided else 0
-        places = self.annotations.places(self.batch.size - guided, size, self.rng, self.recipe.balanced)
-        wider = [(image, plane, y - margin, x - margin) for image, plane, y, x in places]
-        images = self.windows(wider, size + 2 * margin)
-        target = send(self.annotations.known(places, size), self.device)
-        if self.guide is None or not guided:
-            return images, target, torch.empty(0, 1, 1, 1)
-        more, expected = self.guide.draw(guided, margin, self.rng)
-        unknown = torch.full_like(target[:1], IGNORE).expand(guided, -1, -1)
-        return torch.cat([images, more]), torch.cat([target, unknown]), expected
+    def _draw(self, places: Sequence[Place], guided: int) -> tuple[Tensor, Tensor]:
+        """Return patches with a margin, (N, C, Y + 2·margin, X + 2·margin), and what is annotated inside, (N, Y, X)."""
+        size, margin = self.settings.patch_size, self.margin
+        images = self.windows([(i, plane, y - margin, x - margin) for i, plane, y, x in places], size + 2 * margin)
+        target = send(self.annotations.known(places[: len(places) - guided], size), self.device)
+        return images, torch.cat([target, torch.full_like(target[:1], IGNORE).expand(guided, -1, -1)])
 
     def first_look(self, image: int, plane: int) -> tuple[PredictedPlane, ...]:
         """Return what is known of a plane before the first step, if anything is and it is soon predicted."""

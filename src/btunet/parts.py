@@ -11,14 +11,12 @@ import torch
 from torch import Tensor
 
 from .device import precision, send
+from .featuremaps import BORDER, Place, square
 from .networks.pixels import REACH, Pixels
 from .networks.trunk import STRIDES
 from .patches import Source
 
 MOST = 2**22  # pixels whose features are kept, the latest: 150 MB
-BORDER = max(STRIDES)  # pixels around a part that enlarging its coarsest map looks at
-
-Place = tuple[int, int, int, int]  # image, plane, y and x of the first pixel
 
 
 class Parts:
@@ -60,13 +58,4 @@ class Parts:
         with precision(device):
             maps = self._pixels.features(send(np.ascontiguousarray(window), device)[None])
         cut = top - BORDER, left - BORDER, side + 2 * BORDER
-        return [_square(m, *(n // stride for n in cut)).half() for m, stride in zip(maps, STRIDES, strict=True)]
-
-
-def _square(features: Tensor, y: int, x: int, size: int) -> Tensor:
-    """Return a square of a map (1, F, y, x), whose border is repeated beyond it."""
-    rows, columns = (
-        (start + torch.arange(size, device=features.device)).clamp(0, length - 1)
-        for start, length in zip((y, x), features.shape[-2:], strict=True)
-    )
-    return features[..., rows, :][..., columns]
+        return [square(m, *(n // stride for n in cut)).half() for m, stride in zip(maps, STRIDES, strict=True)]

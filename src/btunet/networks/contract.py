@@ -61,10 +61,11 @@ class Network(nn.Module):
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, images: Tensor, margin: int = 0) -> Tensor:
+    def forward(self, images: Tensor, margin: int = 0, features: list[Tensor] | None = None) -> Tensor:
         """Return logits (N, K, Y, X) for images (N, C, Y + 2·margin, X + 2·margin) of any size.
 
-        The border is repeated up to the stride. Into the margin only ``pixels`` looks, which sees further than a patch.
+        The border is repeated up to the stride. Into the margin only ``pixels`` looks, which sees further than a patch;
+        its features are worked out unless they are given.
         """
         inner = images[..., margin : images.shape[-2] - margin, margin : images.shape[-1] - margin]
         height, width = inner.shape[-2:]
@@ -73,7 +74,7 @@ class Network(nn.Module):
         maps = self.encoder(x)
         if self.pixels is None:
             return self._logits(maps, height, width)
-        features = self.pixels.features(images)
+        features = self.pixels.features(images) if features is None else features
         maps = self.joints(maps, features, margin) if self.joints else maps
         return self._logits(maps, height, width) + self.pixels.regression(features, margin)[..., :height, :width]
 
