@@ -13,7 +13,7 @@ from btunet.instant import untaught
 from btunet.networks.pixels import Pixels, enlarged
 from btunet.networks.trunk import STRIDES
 from btunet.normalise import Normalisation
-from btunet.patches import Source
+from btunet.patches import Annotations, Source
 
 HEIGHT, WIDTH = 150, 200
 AS_IT_IS = torch.eye(2, 3)[None]
@@ -34,6 +34,13 @@ def pixels(source: Source) -> Pixels:
     return untaught([source], 2, 0).pixels
 
 
+def painted(*planes: int) -> Annotations:
+    annotations = Annotations()
+    for plane in planes:
+        annotations.put(0, plane, np.zeros((HEIGHT, WIDTH), np.uint8))
+    return annotations
+
+
 def window(maps: list[torch.Tensor], size: int) -> torch.Tensor:
     """Return the features (F, size, size) inside the border."""
     return torch.cat([enlarged(m, s, BORDER)[..., :size, :size] for m, s in zip(maps, STRIDES, strict=True)], 1)[0]
@@ -46,7 +53,7 @@ def whole(source: Source, pixels: Pixels, plane: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("y", "x", "size"), [(32, 64, 64), (64, 96, 64), (0, 0, 32), (96, 128, 16), (32, 32, 40)])
 def test_a_window_has_the_features_of_the_plane(source: Source, pixels: Pixels, y: int, x: int, size: int) -> None:
-    maps = FeatureMaps(pixels, [source])([(0, 1, y, x)], size, AS_IT_IS)
+    maps = FeatureMaps(pixels, [source], painted(0, 1))([(0, 1, y, x)], size, AS_IT_IS)
     wide = -(-size // 32) * 32 + 2 * BORDER
     assert [tuple(m.shape[2:]) for m in maps] == [(wide // s, wide // s) for s in STRIDES]
     expected = whole(source, pixels, 1)[:, y : y + size, x : x + size]
@@ -54,7 +61,7 @@ def test_a_window_has_the_features_of_the_plane(source: Source, pixels: Pixels, 
 
 
 def test_a_window_anywhere_is_near_enough(source: Source, pixels: Pixels) -> None:
-    maps = FeatureMaps(pixels, [source])([(0, 0, 45, 75)], 64, AS_IT_IS)
+    maps = FeatureMaps(pixels, [source], painted(0, 1))([(0, 0, 45, 75)], 64, AS_IT_IS)
     expected = whole(source, pixels, 0)[:, 45:109, 75:139]
     found = window(maps, 64)
     assert np.corrcoef(found[-192:].flatten(), expected[-192:].flatten())[0, 1] > 0.95  # the coarsest map
@@ -64,7 +71,7 @@ def test_a_window_anywhere_is_near_enough(source: Source, pixels: Pixels) -> Non
 
 @pytest.mark.parametrize("size", [64, 40])
 def test_windows_turn_around_their_middle(source: Source, pixels: Pixels, size: int) -> None:
-    cut, places = FeatureMaps(pixels, [source]), [(0, 0, 32, 64)]
+    cut, places = FeatureMaps(pixels, [source], painted(0, 1)), [(0, 0, 32, 64)]
     there = window(cut(places, size, AS_IT_IS), size)
     mirrored, turned = (window(cut(places, size, matrix), size) for matrix in (MIRROR, TURN))
     blurred = 0.02 if size % 32 == 0 else 0.5  # places between pixels of the coarse maps
@@ -77,31 +84,37 @@ def test_windows_turn_around_their_middle(source: Source, pixels: Pixels, size: 
 
 
 def test_beyond_the_plane_its_border_is_repeated(source: Source, pixels: Pixels) -> None:
-    found = window(FeatureMaps(pixels, [source])([(0, 0, -64, 0)], 32, AS_IT_IS), 32)
+    found = window(FeatureMaps(pixels, [source], painted(0, 1))([(0, 0, -64, 0)], 32, AS_IT_IS), 32)
     assert torch.isfinite(found).all()
     assert (found - found[:, :1]).abs().max() < 1e-6
     ramp = torch.arange(6.0).view(1, 2, 3)
     assert square(ramp, -1, 1, 3).tolist() == [[[1, 2, 2], [1, 2, 2], [4, 5, 5]]]
 
 
-def test_a_tile_is_looked_at_once_and_the_latest_are_kept(
+def test_painted_planes_are_looked_at_once_as_long_as_there_is_room(
     source: Source, pixels: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked, real = [], pixels.features
     monkeypatch.setattr(pixels, "features", lambda images: looked.append(1) or real(images))  # type: ignore[func-returns-value]
     monkeypatch.setattr(featuremaps, "ROOM", 256**2)
-    cut = FeatureMaps(pixels, [source])
-    for plane, count in ((0, 1), (0, 1), (1, 2), (0, 3)):
-        cut([(0, plane, 20, 30), (0, plane, 0, 0)], 32, AS_IT_IS.repeat(2, 1, 1))
+    cut, places = FeatureMaps(pixels, [source], painted(0, 1)), [(0, 0, 20, 30), (0, 0, 0, 0), (0, 1, 0, 0)]
+    for place, count in zip((0, 1, 0, 2, 2, 1), (1, 1, 1, 2, 3, 3), strict=True):
+        cut([places[place]], 32, AS_IT_IS)
         assert len(looked) == count
+
+
+def test_what_is_looked_at_alone_is_seen_the_same(source: Source, pixels: Pixels) -> None:
+    place = [(0, 0, 32, 64)]
+    kept, alone = (FeatureMaps(pixels, [source], painted(*planes))(place, 64, AS_IT_IS) for planes in ((0,), ()))
+    assert all((a - b).abs().mean() < 0.05 for a, b in zip(kept, alone, strict=True))
 
 
 def test_a_window_across_tiles_is_whole(pixels: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     plane = np.random.default_rng(1).random((200, 260), np.float32)
     source = Source(as_stack(plane), Normalisation())
-    one = FeatureMaps(pixels, [source])([(0, 0, 30, 100)], 64, AS_IT_IS)
+    one = FeatureMaps(pixels, [source], painted(0, 1))([(0, 0, 30, 100)], 64, AS_IT_IS)
     monkeypatch.setattr(featuremaps, "TILE", 64)
-    several = FeatureMaps(pixels, [source])
+    several = FeatureMaps(pixels, [source], painted(0, 1))
     found = several([(0, 0, 30, 100)], 64, AS_IT_IS)
     assert len(several._tiles) > 4
     assert all((a[:, :, 8:-8] - b[:, :, 8:-8]).abs().mean() < 0.1 for a, b in zip(one[:3], found[:3], strict=True))

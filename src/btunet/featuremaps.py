@@ -1,8 +1,8 @@
 """What the trunk sees of windows anywhere: as when planes are predicted, and kept.
 
-A feature that sees far depends on what lies around, so a window is not looked at alone: planes are, in tiles, and
-windows are cut from their maps. The trunk is never trained, so a tile that was looked at once costs nothing in any
-later step.
+A feature that sees far depends on what lies around, so a window is looked at together with that, and with nothing
+mirrored beyond the plane. The trunk is never trained: painted planes, where most windows lie, are looked at once, in
+tiles, and windows are cut from their maps.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from .device import precision, send
 from .instant import TILE
 from .networks.pixels import REACH, Pixels
 from .networks.trunk import STRIDES
-from .patches import Source
+from .patches import Annotations, Source
 from .views import look
 
-ROOM = 2**23  # pixels whose maps are kept, the latest: 300 MB
+ROOM = 2**23  # pixels whose maps are kept: 250 MB
 BORDER = max(STRIDES)  # pixels around a window that enlarging its coarsest map looks at
+ALONE = REACH // 2  # pixels around a window and its border that are looked at for it alone
 
 Place = tuple[int, int, int, int]  # image, plane, y and x of the first pixel
 
@@ -35,10 +36,12 @@ class FeatureMaps:
         Gives the features.
     sources
         The images.
+    annotations
+        What is painted; more may come.
     """
 
-    def __init__(self, pixels: Pixels, sources: Sequence[Source]) -> None:
-        self._pixels, self._sources = pixels, sources
+    def __init__(self, pixels: Pixels, sources: Sequence[Source], annotations: Annotations) -> None:
+        self._pixels, self._sources, self._annotations = pixels, sources, annotations
         self._tiles: dict[Place, list[Tensor]] = {}  # half precision: features are at most 4
 
     @torch.no_grad()
@@ -71,28 +74,33 @@ class FeatureMaps:
         image, plane, y, x = place
         ends = self._sources[image].stack.plane_shape
         rows, columns = (_tiles(start, size, end) for start, end in zip((y, x), ends, strict=True))
-        tiles = [[self._tile((image, plane, row, column)) for column in columns] for row in rows]
-        maps = [torch.cat([torch.cat([t[i] for t in line], 2) for line in tiles], 1) for i in range(len(STRIDES))]
-        first = y - rows[0], x - columns[0]
+        corners = [[(image, plane, row, column) for column in columns] for row in rows]
+        wanted = self._tiles.keys() | {corner for line in corners for corner in line}
+        if (image, plane) in self._annotations.targets and len(wanted) <= ROOM // TILE**2:
+            tiles = [[self._tile(corner) for corner in line] for line in corners]
+            maps = [torch.cat([torch.cat([t[i] for t in line], 2) for line in tiles], 1) for i in range(len(STRIDES))]
+            first = y - rows[0], x - columns[0]
+        else:
+            maps, top, left = self._look(place, size, ALONE)
+            first = top + min(0, y), left + min(0, x)
         return [square(m, *(n // s for n in (*first, size))) for m, s in zip(maps, STRIDES, strict=True)]
 
     def _tile(self, place: Place) -> list[Tensor]:
         """Return the maps of a tile, (F, y, x) each, smaller where the plane ends."""
-        if place in self._tiles:
-            self._tiles[place] = self._tiles.pop(place)  # the latest
-            return self._tiles[place]
+        if place not in self._tiles:
+            maps, *first = self._look(place, TILE, REACH)
+            kept = [[slice(n // stride, (n + TILE) // stride) for n in first] for stride in STRIDES]
+            self._tiles[place] = [m[:, y, x].clone() for m, (y, x) in zip(maps, kept, strict=True)]
+        return self._tiles[place]
+
+    def _look(self, place: Place, size: int, margin: int) -> tuple[list[Tensor], int, int]:
+        """Return the maps of what lies around a square, (F, y, x) float16 each, and where in it, pixels, it begins."""
         image, plane, y, x = place
         device = self._pixels.bias.device
-        window, top, left = self._sources[image].around(plane, y, x, TILE, REACH)
+        window, top, left = self._sources[image].around(plane, y, x, size, margin)
         with precision(device):
             maps = self._pixels.features(send(np.ascontiguousarray(window), device)[None])
-        kept = [[slice(n // stride, (n + TILE) // stride) for n in (top, left)] for stride in STRIDES]
-        self._tiles[place] = [
-            m[0, :, rows, columns].half().clone() for m, (rows, columns) in zip(maps, kept, strict=True)
-        ]
-        while len(self._tiles) > max(1, ROOM // TILE**2):
-            del self._tiles[next(iter(self._tiles))]
-        return self._tiles[place]
+        return [m[0].half() for m in maps], top, left
 
 
 def _tiles(start: int, size: int, length: int) -> range:

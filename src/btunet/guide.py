@@ -58,7 +58,7 @@ class Guide:
         self._balanced = balanced
         self.memory = Memory(pixels) if pixels else untaught(self._sources, classes, seed)
         self.pixels = self.memory.pixels
-        self.maps = FeatureMaps(self.pixels, self._sources)
+        self.maps = FeatureMaps(self.pixels, self._sources, annotations)
         self.prior = np.zeros(classes, np.float32)  # how common the classifier takes classes to be, see `instant`
         if annotations.classes:
             self.learn()

@@ -82,7 +82,7 @@ class Learner:
                 network.begin_with(self.guide.pixels)
         self.is_guided = strokes and self.guide is not None  # masks leave nothing to be told
         self.network = settle(network).train()
-        self.maps = FeatureMaps(network.pixels, self.sources) if network.pixels else None
+        self.maps = FeatureMaps(network.pixels, self.sources, self.annotations) if network.pixels else None
         if self.guide and network.pixels is self.guide.pixels:
             self.maps = self.guide.maps
         self.margin = BORDER if self.maps else 0
