@@ -65,6 +65,7 @@ LAYERS = (
         "contradictions",
         "spots",
         "instant",
+        "featuremaps",
         "guide",
         "measures",
         "model",
