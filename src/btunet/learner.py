@@ -32,6 +32,7 @@ from .tiles import doubt, most_likely, predict_plane
 from .views import geometry, look, photometry
 from .windows import Windows
 
+MARGIN = 64  # pixels around a patch that the trunk sees where it sees patches alone
 LARGEST_FIRST_LOOK = 2**21  # pixels; more would hold up the training for long
 
 
@@ -82,10 +83,12 @@ class Learner:
                 network.begin_with(self.guide.pixels)
         self.is_guided = strokes and self.guide is not None  # masks leave nothing to be told
         self.network = settle(network).train()
-        self.maps = FeatureMaps(network.pixels, self.sources, self.annotations) if network.pixels else None
-        if self.guide and network.pixels is self.guide.pixels:
-            self.maps = self.guide.maps
-        self.margin = BORDER if self.maps else 0
+        self.maps: FeatureMaps | None = None  # with masks the trunk sees patches as they are turned and lit
+        if network.pixels and self.guide and self.is_guided:
+            is_same = network.pixels is self.guide.pixels
+            own = FeatureMaps(network.pixels, self.sources, self.annotations)
+            self.maps = self.guide.maps if is_same else own
+        self.margin = BORDER if self.maps else MARGIN if network.pixels else 0
         self.shown = deepcopy(self.network).eval()
         self.at_first = self.shown.pixels if is_new else self.shown  # the rest knows nothing yet
         self.trainer = Trainer(self.network, self.recipe.descent, settings.learning_rate)
