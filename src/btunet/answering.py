@@ -16,7 +16,6 @@ import numpy as np
 from .contradictions import contradictions
 from .crossfit import judgements
 from .device import settle
-from .featuremaps import Place
 from .folds import Folds, Stroke
 from .guide import Guide
 from .honest import estimate
@@ -32,6 +31,7 @@ from .patches import Annotations, Source, random_place
 from .spots import Candidates, around, judge, suggest
 from .task import PredictedPlane, Progress, Reply, Steer, Strokes, Task
 from .tiles import doubt, forward, most_likely, tiling
+from .windows import Place
 
 STAGE = "answering"
 IDLE = 0.02  # seconds between two looks at whether something was painted

@@ -19,12 +19,11 @@ from .networks.pixels import REACH, Pixels
 from .networks.trunk import STRIDES
 from .patches import Annotations, Source
 from .views import look
+from .windows import Place
 
 ROOM = 2**23  # pixels whose maps are kept: 250 MB
 BORDER = max(STRIDES)  # pixels around a window that enlarging its coarsest map looks at
 ALONE = REACH // 2  # pixels around a window and its border that are looked at for it alone
-
-Place = tuple[int, int, int, int]  # image, plane, y and x of the first pixel
 
 
 class FeatureMaps:

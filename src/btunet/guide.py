@@ -15,10 +15,11 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
-from .featuremaps import BORDER, FeatureMaps, Place
+from .featuremaps import BORDER, FeatureMaps
 from .instant import Memory, learn, untaught
 from .networks.pixels import Pixels
 from .patches import Annotations, Source, random_place
+from .windows import Place
 
 
 class Guide:

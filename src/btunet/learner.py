@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .device import channels_last, pick_device, precision, send, settle
-from .featuremaps import BORDER, FeatureMaps, Place
+from .featuremaps import BORDER, FeatureMaps
 from .guide import Guide
 from .heldout import HeldOut
 from .images import Stack
@@ -30,7 +30,7 @@ from .settings import FinetuneSettings, PredictSettings
 from .task import PredictedPlane, Steer, Strokes
 from .tiles import doubt, most_likely, predict_plane
 from .views import geometry, look, photometry
-from .windows import Windows
+from .windows import Place, Windows
 
 MARGIN = 64  # pixels around a patch that the trunk sees where it sees patches alone
 LARGEST_FIRST_LOOK = 2**21  # pixels; more would hold up the training for long

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from .device import precision, send
-from .featuremaps import BORDER, Place, square
+from .featuremaps import BORDER, square
 from .networks.pixels import REACH, Pixels
 from .networks.trunk import STRIDES
 from .patches import Source
+from .windows import Place
 
 MOST = 2**22  # pixels whose features are kept, the latest: 150 MB
 
